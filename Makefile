@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CT ?=
+OUT ?= demo-out
+
+.PHONY: setup demo test quick check fix bench crash clean
+
+setup: $(STAMP)
+
+# torch first: sam2 builds against the torch that is installed
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.14.1 torchvision==0.29.1
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -e ".[test,dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/emerald demo --out $(OUT) $(if $(CT),--ct $(CT))
+
+test: setup
+	$(BIN)/pytest
+
+quick: setup
+	$(BIN)/pytest -m "not slow and not foreign"
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+fix: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+crash: setup
+	$(BIN)/python -m tests.crash --moments 20
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(OUT)

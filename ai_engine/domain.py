@@ -1,0 +1,296 @@
+"""The engine's nouns: candidate -> segment -> finding -> analysis.
+
+Arrays are ``(k, r, c)``; space is the patient's, LPS, in millimetres; one affine joins the two (``geometry.py``).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+HuArray = NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class CtVolume:
+    """One CT series as a regular grid.
+
+    Attributes
+    ----------
+    hu : (k, r, c) int16
+        Hounsfield units.
+    affine : (4, 4) float64
+        Maps ``(k, r, c, 1)`` of a voxel's centre to LPS mm. The direction of k is whatever the affine says.
+    contrast : bool or None
+        Whether contrast medium was given, where the header says so.
+    """
+
+    hu: HuArray
+    affine: FloatArray
+    contrast: bool | None = None
+
+    @cached_property
+    def spacing_krc_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along k, r and c, in mm."""
+        k, r, c = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(k), float(r), float(c)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm3."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+
+class Sex(StrEnum):
+    """Sex as the risk models use it."""
+
+    FEMALE = "F"
+    MALE = "M"
+
+
+@dataclass(frozen=True)
+class ClinicalContext:
+    """What the risk models may know of the patient; ``None`` means unknown and stays unknown."""
+
+    age_years: float | None = None
+    sex: Sex | None = None
+    family_history_of_lung_cancer: bool | None = None
+    emphysema: bool | None = None
+    ever_smoker: bool | None = None
+    extrathoracic_cancer: bool | None = None
+
+
+class Channel(StrEnum):
+    """Which search proposed a candidate."""
+
+    SOLID = "solid"
+    GROUND_GLASS = "ground-glass"
+    MASS = "mass"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A suspicious place.
+
+    Attributes
+    ----------
+    centre_krc : tuple of float
+        Voxel index of the centre.
+    diameter_mm : float
+        Estimated diameter.
+    score : float
+        Strength of the evidence, comparable within one channel only; not a probability.
+    """
+
+    centre_krc: tuple[float, float, float]
+    diameter_mm: float
+    score: float
+    channel: Channel
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """The mask of one candidate, cut to its bounding box.
+
+    Attributes
+    ----------
+    mask : (k, r, c) bool
+        Never empty.
+    origin_krc : tuple of int
+        Index in the volume of ``mask[0, 0, 0]``.
+    confidence : float or None
+        Agreement of the segmenter with itself, 0 to 1; None where the tier does not measure it.
+    """
+
+    mask: BoolArray
+    origin_krc: tuple[int, int, int]
+    confidence: float | None = None
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where the mask lies in the volume, as slices along k, r, c."""
+        k, r, c = (slice(o, o + n) for o, n in zip(self.origin_krc, self.mask.shape, strict=True))
+        return k, r, c
+
+    def on(self, shape: tuple[int, int, int]) -> BoolArray:
+        """Return the mask on the whole grid of a volume of this shape, (k, r, c) bool."""
+        whole = np.zeros(shape, dtype=bool)
+        whole[self.box] = self.mask
+        return whole
+
+
+class NoduleType(StrEnum):
+    """Attenuation class as Lung-RADS and Brock use it."""
+
+    SOLID = "solid"
+    PART_SOLID = "part-solid"
+    GROUND_GLASS = "ground-glass"
+
+
+class Laterality(StrEnum):
+    """Side of the patient's body."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class Zone(StrEnum):
+    """Third of the lung along its craniocaudal extent."""
+
+    UPPER = "upper"
+    MIDDLE = "middle"
+    LOWER = "lower"
+
+
+class Lobe(StrEnum):
+    """Lobe of the lung."""
+
+    RIGHT_UPPER = "right upper lobe"
+    RIGHT_MIDDLE = "right middle lobe"
+    RIGHT_LOWER = "right lower lobe"
+    LEFT_UPPER = "left upper lobe"
+    LEFT_LOWER = "left lower lobe"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where in the lungs a finding lies; ``lobe`` is None unless fissures were found."""
+
+    laterality: Laterality
+    zone: Zone
+    lobe: Lobe | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A straight line across a nodule on one axial slice, ends as voxel indices ``(k, r, c)``."""
+
+    start_krc: tuple[float, float, float]
+    end_krc: tuple[float, float, float]
+    length_mm: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Sizes and attenuation of one segment.
+
+    Diameters follow Lung-RADS v2022: on the axial slice of the largest area, long axis and the longest perpendicular
+    short axis, each rounded to 0.1 mm; their mean is rounded to 0.1 mm.
+    """
+
+    key_slice_k: int
+    long_axis: Axis
+    short_axis: Axis
+    mean_diameter_mm: float
+    maximum_3d_diameter_mm: float
+    volume_mm3: float
+    mean_hu: float
+    sd_hu: float
+    minimum_hu: float
+    maximum_hu: float
+    solid_mean_diameter_mm: float | None = None
+    solid_volume_mm3: float | None = None
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What a radiologist would say of the nodule; None where this tier cannot tell."""
+
+    nodule_type: NoduleType
+    calcified: bool | None = None
+    spiculated: bool | None = None
+    juxtapleural: bool | None = None
+
+
+@dataclass(frozen=True)
+class RiskScore:
+    """The answer of one published rule or model: a value, or the inputs it misses.
+
+    Attributes
+    ----------
+    name : str
+        For example ``"Brock 2a"``.
+    value : float or None
+        A probability in [0, 1]; None when inputs are missing.
+    inputs : dict
+        What the value was computed from, by input name.
+    missing : tuple of str
+        Names of the inputs that were not known; empty when ``value`` is given.
+    """
+
+    name: str
+    value: float | None
+    inputs: dict[str, float | bool | str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category assigned by a rule set such as Lung-RADS v2022, with the sentence that led to it."""
+
+    scheme: str
+    value: str | None
+    because: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One nodule: its segment and all that was said of it; ``number`` counts from 1 in the order of the report."""
+
+    number: int
+    candidate: Candidate
+    segment: Segment
+    measurements: Measurements
+    location: Location
+    descriptors: Descriptors
+    detection_score: float
+    malignancy: tuple[RiskScore, ...]
+    lung_rads: Category
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What computed a result.
+
+    Attributes
+    ----------
+    digest : str
+        Hex digest of code version, weights and settings; changes whenever results may change.
+    stages : dict
+        Stage name -> what runs there, for example ``{"segmentation": "region growing (no weights)"}``.
+    """
+
+    name: str
+    version: str
+    family: str
+    digest: str
+    stages: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """All that the engine says of one volume.
+
+    Attributes
+    ----------
+    lung_volume_ml : float
+        Volume of air and tissue within the lungs.
+    lungs_cut : tuple of str
+        ``"top"`` and/or ``"bottom"`` where the volume ends inside the lungs.
+    lung_rads : Category
+        Of the examination: that of its worst finding.
+    seconds : dict
+        Stage -> wall seconds.
+    """
+
+    algorithm: Algorithm
+    findings: tuple[Finding, ...]
+    lung_volume_ml: float
+    lungs_cut: tuple[str, ...]
+    lung_rads: Category
+    seconds: dict[str, float]

@@ -1,0 +1,131 @@
+"""What can go wrong in the node.
+
+::
+
+    NodeError                                 transient   who learns of it
+    ├ SettingsError(field, reason)            no          refuses to start, exit 2, names the field
+    ├ PeerError(peer)
+    │ ├ AssociationRejected                   yes         back off; a parked destination is probed
+    │ ├ AssociationAborted                    yes         back off
+    │ ├ PeerTimeout                           yes         back off
+    │ └ StoreRefused(status)                  0xA7xx yes  others wait for `emerald retry`
+    ├ SpoolError                              yes         0xA700 to the sender
+    │ ├ DiskFull                              yes         0xA700 to the sender
+    │ └ ObjectTooLarge                        no          0xA700 to the sender, association aborted
+    ├ InstanceUnreadable                      no          0xC000 to the sender
+    ├ UidMismatch                             no          0xA900 to the sender
+    ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
+    ├ ResultInvalid                           no          result quarantined, job says so
+    └ IllegalTransition, LeaseLost            no          logged, the late result is dropped
+
+Errors are caught in three places: the SCP's handler, the worker, the command line. A message says what, where and what
+to do; never a patient's name or ID.
+"""
+
+from dicom_node.domain import Reason, RemoteAE
+
+
+class NodeError(Exception):
+    """Base of all errors of the node."""
+
+    transient = False
+
+
+class SettingsError(NodeError):
+    """A setting is missing or wrong.
+
+    Attributes
+    ----------
+    field : str
+        Dotted name of the setting, for example ``pipelines.0.called_ae_title``.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"setting {field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class PeerError(NodeError):
+    """A remote application entity did not do what it was asked."""
+
+    transient = True
+
+    def __init__(self, peer: RemoteAE, reason: str) -> None:
+        super().__init__(f"{peer}: {reason}")
+        self.peer = peer
+        self.reason = reason
+
+
+class AssociationRejected(PeerError):
+    """The peer answered the association request with a rejection, or could not be reached."""
+
+
+class AssociationAborted(PeerError):
+    """The peer broke the association off."""
+
+
+class PeerTimeout(PeerError):
+    """The peer did not answer in time."""
+
+
+class StoreRefused(PeerError):
+    """The peer answered a C-STORE with a failure status."""
+
+    def __init__(self, peer: RemoteAE, status: int, comment: str = "") -> None:
+        super().__init__(peer, f"C-STORE refused with status 0x{status:04X} {comment}".rstrip())
+        self.status = status
+        self.transient = (status & 0xFF00) == 0xA700
+
+
+class SpoolError(NodeError):
+    """An instance could not be made durable."""
+
+    transient = True
+
+
+class DiskFull(SpoolError):
+    """The file system has less room than the watermark asks for."""
+
+
+class ObjectTooLarge(SpoolError):
+    """One object is larger than ``max_object_mb``."""
+
+    transient = False
+
+
+class InstanceUnreadable(NodeError):
+    """The bytes are not a complete data set."""
+
+
+class UidMismatch(NodeError):
+    """The data set is not the instance that the C-STORE request announced."""
+
+
+class SeriesRefused(NodeError):
+    """The series cannot be analysed.
+
+    Attributes
+    ----------
+    reason : Reason
+        Coded.
+    detail : str
+        In words, with the slice or value concerned.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.sentence}: {detail}" if detail else reason.sentence)
+        self.reason = reason
+        self.detail = detail
+
+
+class ResultInvalid(NodeError):
+    """A result object failed its structural check and must not leave."""
+
+
+class IllegalTransition(NodeError):
+    """The event has no row in the table for this state."""
+
+
+class LeaseLost(NodeError):
+    """Another worker took the work over."""

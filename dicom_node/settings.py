@@ -1,0 +1,197 @@
+"""Settings: frozen models, one TOML file, ``EMERALD_*`` overrides, validated at start.
+
+An override names a setting with ``__`` between the levels: ``EMERALD_DICOM__PORT=11113``. A wrong setting raises
+``SettingsError`` that names the field.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from dicom_node.domain import RemoteAE
+from dicom_node.errors import SettingsError
+
+# PS3.5 section 6.2, VR AE: 16 characters of the default repertoire, no backslash; spaces at the ends do not count.
+_AE_TITLE = r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$"
+AeTitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=_AE_TITLE)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
+
+CT_STORAGE = (
+    "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DicomSettings(_Frozen):
+    """The listening side."""
+
+    host: str = "0.0.0.0"
+    port: Port = 11112
+    max_associations: int = Field(default=50, ge=1, le=1000)
+    association_request_timeout_s: float = Field(default=30, gt=0, description="time for a complete A-ASSOCIATE-RQ")
+    idle_timeout_s: float = Field(default=60, gt=0, description="silence on an association before it is aborted")
+    pdu_timeout_s: float = Field(default=120, gt=0, description="total time for one PDU, however slowly it drips")
+    max_object_mb: int = Field(default=4096, ge=1, description="largest object accepted")
+    min_free_mb: int = Field(default=2048, ge=0, description="free disk space below which storing answers 0xA700")
+    accepted_sop_classes: tuple[str, ...] = CT_STORAGE
+
+
+class SettleSettings(_Frozen):
+    """When a study is held to be complete."""
+
+    quiet_s: float = Field(default=15, gt=0, description="silence after the last image, evidence being good")
+    incomplete_hold_s: float = Field(default=300, gt=0, description="wait where evidence says images are missing")
+
+
+class RetentionSettings(_Frozen):
+    """How long received images and results are kept after their job is done."""
+
+    keep_received_days: float = Field(default=7, ge=0)
+    keep_results_days: float = Field(default=30, ge=0)
+
+
+class WorkerSettings(_Frozen):
+    """Who runs the analyses."""
+
+    launcher: Literal["embedded", "celery"] = "embedded"
+    processes: int = Field(default=1, ge=1, le=64)
+    niceness: int = Field(default=10, ge=0, le=19)
+    lease_s: float = Field(default=30, gt=1, description="a worker silent for so long is held to be dead")
+    attempts: int = Field(default=3, ge=1, description="analyses tried before a job is reported as failed")
+    broker_url: str = "redis://127.0.0.1:6379/0"
+
+
+class LedgerSettings(_Frozen):
+    """Where the ledger lives; empty: SQLite in ``data_dir``."""
+
+    url: str = ""
+
+
+class EngineSettings(_Frozen):
+    """What the engine runs."""
+
+    tier: Literal["weight-free"] = "weight-free"
+    detection_threshold: float | None = Field(default=None, description="None: the tier's own threshold")
+
+
+class Destination(_Frozen):
+    """A PACS that results are sent to."""
+
+    name: Name
+    ae_title: AeTitle
+    host: str
+    port: Port
+    objects: tuple[Literal["seg", "sr", "key_images"], ...] = ("seg", "sr")
+    timeout_s: float = Field(default=30, gt=0)
+
+    @property
+    def remote(self) -> RemoteAE:
+        """The address as a peer."""
+        return RemoteAE(self.ae_title, self.host, self.port)
+
+
+class CallingPeer(_Frozen):
+    """A peer that may send to us; an empty address means any address."""
+
+    ae_title: AeTitle
+    address: str = ""
+
+
+class Pipeline(_Frozen):
+    """One called AE title, what it runs and where its results go."""
+
+    called_ae_title: AeTitle
+    destinations: tuple[Name, ...] = ()
+    allow_calling: tuple[CallingPeer, ...] = Field(default=(), description="empty: every calling AE title")
+    report_not_analysed: Literal["study", "never"] = "study"
+    prefer_kernels: tuple[str, ...] = Field(default=(), description="kernels to prefer, best first")
+    engine: EngineSettings = EngineSettings()
+
+
+class Settings(_Frozen):
+    """All settings of a node."""
+
+    data_dir: Path = Path("emerald-data")
+    dicom: DicomSettings = DicomSettings()
+    settle: SettleSettings = SettleSettings()
+    retention: RetentionSettings = RetentionSettings()
+    worker: WorkerSettings = WorkerSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    destinations: tuple[Destination, ...] = ()
+    pipelines: tuple[Pipeline, ...] = (Pipeline(called_ae_title="EMERALD"),)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Settings":
+        known = {destination.name for destination in self.destinations}
+        if len(known) != len(self.destinations):
+            raise ValueError("destinations: two of them have the same name")
+        if len({pipeline.called_ae_title for pipeline in self.pipelines}) != len(self.pipelines):
+            raise ValueError("pipelines: two of them have the same called_ae_title")
+        for pipeline in self.pipelines:
+            if unknown := set(pipeline.destinations) - known:
+                raise ValueError(f"pipelines: {pipeline.called_ae_title} sends to {sorted(unknown)}, not a destination")
+        return self
+
+    def pipeline(self, called_ae_title: str) -> Pipeline | None:
+        """Return the pipeline of a called AE title, or None."""
+        wanted = called_ae_title.strip()
+        return next((p for p in self.pipelines if p.called_ae_title == wanted), None)
+
+    def destination(self, name: str) -> Destination | None:
+        """Return the destination of this name, or None."""
+        return next((d for d in self.destinations if d.name == name), None)
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.ledger.url or f"sqlite:///{self.data_dir.absolute() / 'ledger.sqlite'}"
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read settings from a TOML file (None: defaults) and ``EMERALD_*`` overrides.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or a field is unknown or wrong; the error names the field.
+    """
+    values = _read(path) if path else {}
+    for key, value in environ.items():
+        if key.startswith("EMERALD_") and key != "EMERALD_TEST_DATA":
+            _override(values, key.removeprefix("EMERALD_").lower().split("__"), value)
+    return parse(values)
+
+
+def parse(values: Mapping[str, Any]) -> Settings:
+    """Validate plain values; raises ``SettingsError`` naming the first wrong field."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(field, first["msg"].removeprefix("Value error, ")) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(str(path), f"cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(str(path), f"is not TOML: {error}") from error
+
+
+def _override(values: dict[str, Any], names: list[str], text: str) -> None:
+    for name in names[:-1]:
+        values = values.setdefault(name, {})
+    values[names[-1]] = text
