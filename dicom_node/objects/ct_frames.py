@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydicom import Dataset
+from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from dicom_node.domain import InstanceRef
 
@@ -32,6 +33,7 @@ TRAITS = (
     "AcquisitionTime",
 )
 
+_ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 # PS3.3 C.7.6.16.2 and C.8.15.3: the functional group macros that hold, per frame or shared, what a single-frame header
 # holds at its top. Legacy converted instances keep the rest among the unassigned converted attributes.
 _UNASSIGNED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence")
@@ -110,8 +112,8 @@ def frames_of_dataset(ref: InstanceRef, dataset: Dataset) -> list[Frame]:
 
 
 def is_multi_frame(ref: InstanceRef) -> bool:
-    """Whether the frames of an instance can only be learnt from its file."""
-    return not ref.header or (number(ref.header.get("NumberOfFrames")) or 1) > 1
+    """Whether the frames of a CT instance can only be learnt from its file."""
+    return ref.sop_class_uid in _ENHANCED or (number(ref.header.get("NumberOfFrames")) or 1) > 1
 
 
 def number(value: object) -> float | None:

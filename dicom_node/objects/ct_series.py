@@ -14,8 +14,9 @@ from ai_engine.domain import CtVolume, HuArray
 from dicom_node.domain import InstanceRef, Reason
 from dicom_node.errors import SeriesRefused
 from dicom_node.objects import ct_kind, ct_pixels
+from dicom_node.objects.ct_divide import best_stack
 from dicom_node.objects.ct_frames import Frame, frames_of_dataset, words
-from dicom_node.objects.ct_stack import Stack, best_stack
+from dicom_node.objects.ct_stack import Stack
 
 # A volume in Hounsfield units holds air around or in the patient; without a stated unit it has to.
 _AIR_AT_MOST_HU = -800
@@ -72,9 +73,9 @@ def to_volume(refs: Sequence[InstanceRef], prefer_kernels: Sequence[str] = ()) -
     SeriesRefused
         With a coded reason; no other error comes from what the files hold.
     """
-    headers = {ref.path: ct_pixels.read_header(ref) for ref in refs}
-    distinct = {(ref.sop_instance_uid, ref.digest or ref.path): ref for ref in refs}.values()
-    frames = [frame for ref in distinct for frame in frames_of_dataset(ref, headers[ref.path])]
+    distinct = {(ref.sop_instance_uid, ref.digest or str(ref.path)): ref for ref in refs}
+    headers = {ref.path: ct_pixels.read_header(ref) for ref in distinct.values()}
+    frames = [frame for _, ref in sorted(distinct.items()) for frame in frames_of_dataset(ref, headers[ref.path])]
     usable, left_out = ct_kind.screen(frames)
     stack = best_stack(usable, _same_pixels, prefer_kernels)
     hu = _decode(stack, [headers[frame.ref.path] for frame in stack.frames])

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from dicom_node.domain import InstanceRef, Reason, SeriesVerdict
 from dicom_node.errors import SeriesRefused
+from dicom_node.objects.ct_divide import best_stack
 from dicom_node.objects.ct_frames import Frame, frames_of_dataset, frames_of_header, is_multi_frame, number
 from dicom_node.objects.ct_kind import screen
 from dicom_node.objects.ct_pixels import read_header
-from dicom_node.objects.ct_stack import Stack, best_stack
+from dicom_node.objects.ct_stack import Stack
+from dicom_node.settings import CT_STORAGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,9 @@ def _outline(refs: Sequence[InstanceRef], prefer_kernels: Sequence[str]) -> tupl
 
 
 def _frames(ref: InstanceRef) -> list[Frame]:
-    return frames_of_dataset(ref, read_header(ref)) if is_multi_frame(ref) else frames_of_header(ref)
+    if ref.sop_class_uid in CT_STORAGE and (is_multi_frame(ref) or not ref.header):
+        return frames_of_dataset(ref, read_header(ref))
+    return frames_of_header(ref)
 
 
 def _number_of(refs: Sequence[InstanceRef]) -> int | None:
