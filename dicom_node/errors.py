@@ -14,8 +14,12 @@
     │ └ ObjectTooLarge                        no          0xA700 to the sender, association aborted
     ├ InstanceUnreadable                      no          0xC000 to the sender
     ├ UidMismatch                             no          0xA900 to the sender
+    ├ InstanceConflict                        no          0xC100 to the sender
+    ├ ConnectionLost, PeerMisbehaved          no          the association ends, one line in the log
     ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
     ├ ResultInvalid                           no          result quarantined, job says so
+    ├ LedgerError                             yes         0xA700 to the sender; a worker tries again
+    ├ NoSuchJob                               no          the command line says so
     └ IllegalTransition, LeaseLost            no          logged, the late result is dropped
 
 Errors are caught in three places: the SCP's handler, the worker, the command line. A message says what, where and what
@@ -58,7 +62,17 @@ class PeerError(NodeError):
 
 
 class AssociationRejected(PeerError):
-    """The peer answered the association request with a rejection, or could not be reached."""
+    """The peer answered the association request with a rejection, or could not be reached.
+
+    Attributes
+    ----------
+    permanent : bool
+        The peer said that asking again is of no use (PS3.8 9.3.4, result 1): its deliveries are parked and it is probed.
+    """
+
+    def __init__(self, peer: RemoteAE, reason: str, permanent: bool = False) -> None:
+        super().__init__(peer, reason)
+        self.permanent = permanent
 
 
 class AssociationAborted(PeerError):
@@ -102,6 +116,28 @@ class UidMismatch(NodeError):
     """The data set is not the instance that the C-STORE request announced."""
 
 
+class InstanceConflict(NodeError):
+    """Another image is held under the SOP Instance UID of the one that arrived; the first stays."""
+
+
+class ConnectionLost(NodeError):
+    """A peer that called us is gone, or was silent for too long."""
+
+
+class PeerMisbehaved(NodeError):
+    """A peer that called us broke the upper layer protocol (PS3.8).
+
+    Attributes
+    ----------
+    abort_reason : int
+        Reason of the provider's A-ABORT, PS3.8 table 9-26.
+    """
+
+    def __init__(self, what: str, abort_reason: int = 0) -> None:
+        super().__init__(what)
+        self.abort_reason = abort_reason
+
+
 class SeriesRefused(NodeError):
     """The series cannot be analysed.
 
@@ -121,6 +157,16 @@ class SeriesRefused(NodeError):
 
 class ResultInvalid(NodeError):
     """A result object failed its structural check and must not leave."""
+
+
+class LedgerError(NodeError):
+    """The ledger could not be read or written (database away, locked, or its disk full)."""
+
+    transient = True
+
+
+class NoSuchJob(NodeError):
+    """The ledger has no job of this number."""
 
 
 class IllegalTransition(NodeError):

@@ -1,0 +1,1 @@
+"""The DICOM network: what listens (scp) and what calls (scu). Nothing above knows of sockets."""

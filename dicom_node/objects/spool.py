@@ -1,0 +1,356 @@
+"""Instances on disk: streamed in, proved whole, made durable, kept under names that say nothing of the patient.
+
+::
+
+    spool/incoming/                                         temporary files, on the same file system as the rest
+    spool/received/<called AE>/<study>/<instance>.dcm       names are digests of the UIDs
+    spool/results/<job id>/<name>.dcm
+    spool/quarantine/<digest>.dcm and .txt                  what was refused, and why
+
+What has a name outside ``incoming`` is complete and survives a power cut: the file is synced, renamed, and its folder
+synced, in this order.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+from pydicom import Dataset
+
+from dicom_node.domain import InstanceRef
+from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, SpoolError, UidMismatch
+from dicom_node.objects import part10
+from dicom_node.objects.headers import instance_ref
+from dicom_node.objects.part10 import Announced
+
+_LOG = logging.getLogger(__name__)
+_MB = 1 << 20
+
+
+class Incoming:
+    """One data set that is arriving: a temporary Part 10 file and the digest of what came so far.
+
+    Attributes
+    ----------
+    announced : Announced
+        What the C-STORE request said of it.
+    n_bytes : int
+        Bytes of the data set written so far.
+    """
+
+    def __init__(self, path: Path, announced: Announced, max_bytes: int) -> None:
+        self.path = path
+        self.announced = announced
+        self.n_bytes = 0
+        self._max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        with _as_spool_error():
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._write(part10.head(announced))
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Append the next bytes of the data set.
+
+        Raises
+        ------
+        ObjectTooLarge
+            It would grow beyond ``max_object_mb``.
+        SpoolError
+            The disk did not take it.
+        """
+        self.n_bytes += len(piece)
+        if self.n_bytes > self._max_bytes:
+            raise ObjectTooLarge(f"larger than max_object_mb = {self._max_bytes // _MB}")
+        self._write(piece)
+        self._digest.update(piece)
+
+    def abort(self) -> None:
+        """Forget it: the temporary file is removed. May be called twice, and after the file was kept."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def check(self) -> InstanceRef:
+        """Walk what was written to its end; returns the reference, its path still the temporary file.
+
+        Raises
+        ------
+        InstanceUnreadable
+            The data set is cut or damaged.
+        UidMismatch
+            It is not the instance that was announced.
+        """
+        with _as_spool_error():
+            ref = instance_ref(self.path, self._digest.hexdigest())
+        if ref.sop_instance_uid != self.announced.sop_instance_uid:
+            raise UidMismatch("the SOP Instance UID of the data set is not that of the request")
+        if ref.sop_class_uid != self.announced.sop_class_uid:
+            raise UidMismatch("the SOP Class UID of the data set is not that of the request")
+        return ref
+
+    def sync(self) -> None:
+        """Have the file on the disk itself, then close it."""
+        with _as_spool_error():
+            os.fsync(self._fd)
+        self._close()
+
+    def _write(self, piece: bytes | memoryview) -> None:
+        view = memoryview(piece)
+        with _as_spool_error():
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Spool:
+    """The files under ``data_dir/spool``.
+
+    Parameters
+    ----------
+    min_free_mb : int
+        Free space below which nothing new is taken.
+    max_object_mb : int
+        Largest data set taken.
+    """
+
+    def __init__(self, data_dir: Path, min_free_mb: int, max_object_mb: int) -> None:
+        self.root = data_dir / "spool"
+        self.received = self.root / "received"
+        self.incoming = self.root / "incoming"
+        self._results = self.root / "results"
+        self._quarantine = self.root / "quarantine"
+        self._min_free_mb = min_free_mb
+        self._max_bytes = max_object_mb * _MB
+        self._folders = FolderSync()
+        for folder in (self.received, self.incoming, self._results, self._quarantine):
+            self._make(folder)
+
+    def open_incoming(self, announced: Announced) -> Incoming:
+        """Begin to receive a data set.
+
+        Raises
+        ------
+        DiskFull
+            Less free space than ``min_free_mb``.
+        SpoolError
+            The temporary file could not be made.
+        """
+        if (free := self.free_mb()) < self._min_free_mb:
+            raise DiskFull(f"{free} MB free, min_free_mb is {self._min_free_mb}")
+        return Incoming(self.incoming / f"{uuid4().hex}.part", announced, self._max_bytes)
+
+    def keep(self, incoming: Incoming, called_ae_title: str, ref: InstanceRef) -> InstanceRef:
+        """Make a checked instance durable under its final name: file synced, renamed, folder synced.
+
+        Raises
+        ------
+        SpoolError
+            The disk failed; nothing is to be acknowledged then.
+        """
+        path = self.path_of(called_ae_title, ref.study_instance_uid, ref.sop_instance_uid)
+        incoming.sync()
+        self._make(path.parent)
+        self._rename(incoming.path, path)
+        return replace(ref, path=path)
+
+    def path_of(self, called_ae_title: str, study_instance_uid: str, sop_instance_uid: str) -> Path:
+        """Where a received instance lies."""
+        return self._study_dir(called_ae_title, study_instance_uid) / f"{_name(sop_instance_uid, 32)}.dcm"
+
+    def quarantine(self, path: Path, why: str) -> Path:
+        """Put a refused file aside, durably; the same bytes are kept once. Returns where it is now."""
+        with _as_spool_error(), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        aside = self._quarantine / f"{digest[:32]}.dcm"
+        with _as_spool_error():
+            aside.with_suffix(".txt").write_text(f"{why}\n", encoding="utf-8")
+        self._rename(path, aside)
+        return aside
+
+    def write_result(self, job_id: int, name: str, dataset: Dataset) -> Path:
+        """Write a result object durably as ``<name>.dcm``; an earlier one of that name is replaced."""
+        folder = self.results_dir(job_id)
+        self._make(folder)
+        temporary = self.incoming / f"{uuid4().hex}.part"
+        with _as_spool_error(), temporary.open("xb") as file:
+            dataset.save_as(file, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+        path = folder / f"{name}.dcm"
+        self._rename(temporary, path)
+        return path
+
+    def results_dir(self, job_id: int) -> Path:
+        """Where the results of a job lie."""
+        return self._results / str(job_id)
+
+    def remove_received(self, path: Path) -> None:
+        """Remove a received instance, and its study's folder with the last one."""
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or just now filled again
+            path.parent.rmdir()
+
+    def remove_results(self, job_id: int) -> None:
+        """Remove all results of a job."""
+        shutil.rmtree(self.results_dir(job_id), ignore_errors=True)
+
+    def free_mb(self) -> int:
+        """Free space of the file system, in MB, as an ordinary user may use it."""
+        with _as_spool_error():
+            state = os.statvfs(self.root)
+        return state.f_bavail * state.f_frsize // _MB
+
+    def clear_incoming(self) -> int:
+        """Remove what a crash left half received; none of it was acknowledged. Returns how many files."""
+        left = list(self.incoming.iterdir())
+        for path in left:
+            path.unlink()
+        return len(left)
+
+    def held(self) -> Iterator[tuple[str, Path]]:
+        """Yield every received file with the called AE title that received it."""
+        for folder in sorted(self.received.iterdir()):
+            for path in sorted(folder.glob("*/*.dcm")):
+                yield unquote(folder.name), path
+
+    def _study_dir(self, called_ae_title: str, study_instance_uid: str) -> Path:
+        # An AE title may hold a slash, or be two dots.
+        folder = quote(called_ae_title, safe=" ").replace(".", "%2E")
+        return self.received / folder / _name(study_instance_uid, 16)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder that survives a power cut, with its parents."""
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        with _as_spool_error():
+            folder.mkdir(exist_ok=True)
+        self._folders.sync(folder.parent)
+
+    def _rename(self, path: Path, final: Path) -> None:
+        with _as_spool_error():
+            path.replace(final)
+        self._folders.sync(final.parent)
+
+
+class FolderSync:
+    """Syncs folders; threads that ask for a folder while it is being synced share the next sync of it.
+
+    What was renamed into the folder before ``sync`` was called is on the disk when ``sync`` returns.
+    """
+
+    def __init__(self, fsync: Callable[[Path], None] | None = None) -> None:
+        self._fsync = fsync or _fsync_folder
+        self._changed = threading.Condition()
+        self._rounds: dict[Path, _Rounds] = {}
+
+    def sync(self, folder: Path) -> None:
+        """Return once the folder is on the disk; raises SpoolError where the disk failed."""
+        with self._changed:
+            rounds = self._rounds.setdefault(folder, _Rounds())
+            rounds.users += 1
+        try:
+            self._take_part(folder, rounds)
+        finally:
+            with self._changed:
+                rounds.users -= 1
+                if not rounds.users:
+                    del self._rounds[folder]
+
+    def _take_part(self, folder: Path, rounds: "_Rounds") -> None:
+        with self._changed:
+            mine = rounds.begun + 1  # the first round that begins after the rename
+            while rounds.running and rounds.done < mine:
+                self._changed.wait()
+            if rounds.done >= mine:
+                return
+            rounds.running = True
+            rounds.begun += 1
+            this = rounds.begun
+        try:
+            self._fsync(folder)
+            rounds.done = this
+        finally:
+            with self._changed:
+                rounds.running = False
+                self._changed.notify_all()
+
+
+@dataclass
+class _Rounds:
+    """The syncs of one folder, counted; those that failed are never ``done``."""
+
+    users: int = 0
+    begun: int = 0
+    done: int = 0
+    running: bool = False
+
+
+class InstanceIndex(Protocol):
+    """What ``reconcile`` asks of the ledger."""
+
+    def known_instance(self, called_ae_title: str, sop_instance_uid: str) -> InstanceRef | None:
+        """Return the instance, if it was noted."""
+
+    def note_instance(self, called_ae_title: str, association_id: int | None, ref: InstanceRef) -> None:
+        """Note a durable instance."""
+
+    def note_quarantined(self, called_ae_title: str, association_id: int | None, path: Path, reason: str) -> None:
+        """Note a refused one."""
+
+
+def reconcile(spool: Spool, store: InstanceIndex) -> int:
+    """Bring spool and ledger together after a crash; returns how many instances were noted.
+
+    Half received files go; a file that was renamed but not yet noted is noted now. Its sender saw no answer and sends
+    it again, which is a repeat then.
+    """
+    if removed := spool.clear_incoming():
+        _LOG.info("removed %d half received objects", removed)
+    noted = 0
+    for called_ae_title, path in spool.held():
+        try:
+            ref = instance_ref(path)
+        except InstanceUnreadable as error:
+            store.note_quarantined(called_ae_title, None, spool.quarantine(path, str(error)), str(error))
+            continue
+        if store.known_instance(called_ae_title, ref.sop_instance_uid) is None:
+            store.note_instance(called_ae_title, None, ref)
+            noted += 1
+    if noted:
+        _LOG.info("noted %d instances that a crash had left without a row in the ledger", noted)
+    return noted
+
+
+def _name(uid: str, n_digits: int) -> str:
+    return hashlib.sha256(uid.encode("ascii")).hexdigest()[:n_digits]
+
+
+def _fsync_folder(folder: Path) -> None:
+    with _as_spool_error():
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def _as_spool_error() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(f"{error.strerror or error}") from error
