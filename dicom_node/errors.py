@@ -67,7 +67,7 @@ class AssociationRejected(PeerError):
     Attributes
     ----------
     permanent : bool
-        The peer said that asking again is of no use (PS3.8 9.3.4, result 1): its deliveries are parked and it is probed.
+        The peer said that asking again is of no use (PS3.8 9.3.4, result 1): deliveries are parked, the peer is probed.
     """
 
     def __init__(self, peer: RemoteAE, reason: str, permanent: bool = False) -> None:

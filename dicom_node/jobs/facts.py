@@ -1,0 +1,119 @@
+"""What the ledger knows of the studies that are being received, gathered for the decision in ``settle.py``."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dicom_node.jobs import tables as t
+from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.records import AssociationFacts, SeriesFacts, StudyFacts
+from dicom_node.jobs.rows import AnyRow
+from dicom_node.jobs.states import JobState
+
+BROKEN = ("aborted", "lost")
+
+
+class Facts(Ledger):
+    """What the settle timer reads."""
+
+    def receiving_studies(self, quiet_since: datetime | None = None) -> list[StudyFacts]:
+        """Return the studies in RECEIVING, oldest first.
+
+        Parameters
+        ----------
+        quiet_since : datetime, optional
+            Leave out the studies that something came for after this instant: a busy study costs one small query.
+        """
+        with self.read() as connection:
+            waiting = sa.select(t.jobs).where(t.jobs.c.state == JobState.RECEIVING).order_by(t.jobs.c.id)
+            found = [(job, _last_at(connection, job)) for job in connection.execute(waiting).all()]
+            return [
+                _study(connection, job, last_at)
+                for job, last_at in found
+                if quiet_since is None or last_at <= quiet_since
+            ]
+
+
+def _of_study(job: AnyRow) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return (
+        t.instances.c.called_ae_title == job.called_ae_title,
+        t.instances.c.study_instance_uid == job.study_instance_uid,
+    )
+
+
+def _last_at(connection: Connection, job: AnyRow) -> datetime:
+    received = connection.scalar(sa.select(sa.func.max(t.instances.c.received_at)).where(*_of_study(job)))
+    joined = t.repeats.join(t.instances, t.instances.c.id == t.repeats.c.instance_id)
+    repeated = connection.scalar(sa.select(sa.func.max(t.repeats.c.at)).select_from(joined).where(*_of_study(job)))
+    return max(at for at in (received, repeated, job.created_at) if at is not None)
+
+
+def _study(connection: Connection, job: AnyRow, last_at: datetime) -> StudyFacts:
+    rows = connection.execute(sa.select(t.instances).where(*_of_study(job)).order_by(t.instances.c.id)).all()
+    held = [row for row in rows if row.removing_at is None]
+    repeats = _repeats(connection, job)
+    associations = _associations(connection, held, repeats)
+    by_series: dict[str, list[AnyRow]] = defaultdict(list)
+    for row in held:
+        by_series[row.series_instance_uid].append(row)
+    return StudyFacts(
+        job_id=job.id,
+        called_ae_title=job.called_ae_title,
+        study_instance_uid=job.study_instance_uid,
+        revision=job.revision,
+        series=tuple(_series(uid, rows, repeats, associations) for uid, rows in by_series.items()),
+        n_held=len(held),
+        n_removed=len(rows) - len(held),
+        last_at=last_at,
+    )
+
+
+def _repeats(connection: Connection, job: AnyRow) -> list[AnyRow]:
+    joined = t.repeats.join(t.instances, t.instances.c.id == t.repeats.c.instance_id)
+    columns = (t.repeats.c.instance_id, t.repeats.c.association_id, t.repeats.c.at, t.instances.c.series_instance_uid)
+    return list(connection.execute(sa.select(*columns).select_from(joined).where(*_of_study(job))))
+
+
+def _associations(connection: Connection, *rows: Iterable[AnyRow]) -> dict[int, AnyRow]:
+    ids = {row.association_id for some in rows for row in some} - {None}
+    found = connection.execute(sa.select(t.associations).where(t.associations.c.id.in_(sorted(ids)))).all()
+    return {row.id: row for row in found}
+
+
+def _series(uid: str, held: list[AnyRow], repeats: Sequence[AnyRow], associations: Mapping[int, AnyRow]) -> SeriesFacts:
+    mine = [row for row in repeats if row.series_instance_uid == uid]
+    brought: dict[int, list[datetime]] = defaultdict(list)
+    n_new: dict[int, int] = defaultdict(int)
+    for row in held:
+        if row.association_id is not None:
+            n_new[row.association_id] += 1
+            brought[row.association_id].append(row.received_at)
+    for row in mine:
+        if row.association_id is not None:
+            brought[row.association_id].append(row.at)
+    facts = tuple(_association(associations[id_], n_new[id_], max(at)) for id_, at in sorted(brought.items()))
+    return SeriesFacts(uid, tuple(row.header for row in held), facts, _n_held_again(held, mine, facts))
+
+
+def _association(row: AnyRow, n_new: int, last_at: datetime) -> AssociationFacts:
+    return AssociationFacts(
+        id=row.id,
+        calling_ae_title=row.calling_ae_title,
+        opened_at=row.opened_at,
+        ended_at=row.ended_at,
+        how_ended=row.how_ended,
+        n_new=n_new,
+        last_at=last_at,
+    )
+
+
+def _n_held_again(held: list[AnyRow], repeats: list[AnyRow], associations: Sequence[AssociationFacts]) -> int:
+    broken = [one.ended_at for one in associations if one.how_ended in BROKEN and one.ended_at is not None]
+    if not broken:
+        return 0
+    later = {one.id for one in associations if one.opened_at >= max(broken)}
+    seen = {row.instance_id for row in repeats if row.association_id in later}
+    return len(seen | {row.id for row in held if row.association_id in later})
