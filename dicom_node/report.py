@@ -1,0 +1,205 @@
+"""The one bilingual file: where the engine's findings, the patient's record and DICOM meet.
+
+Arrays and DICOM objects are made below (``objects/``); here is said which results a job has, and what of the record is
+told in them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from pydicom import Dataset
+
+from ai_engine.domain import ClinicalContext, Sex
+from dicom_node.domain import Job, Outcome, SeriesVerdict
+from dicom_node.objects import seg, sr
+from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries, Tracked
+from dicom_node.objects.sr_groups import SegmentReference
+from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
+from hl7_emr.domain import Item, PatientRecord
+
+__all__ = [
+    "AnalysedSeries",
+    "InstanceReference",
+    "ObjectContext",
+    "ResultObject",
+    "Tracked",
+    "clinical_context",
+    "record_from_header",
+    "results",
+    "tracked_nodules",
+]
+
+Kind = Literal["seg", "sr", "key_images"]
+
+# Series numbers are fixed, so that the results stand at the end of the study and in the same order after each run.
+_SR_NUMBER, _SEG_NUMBER, _KEY_IMAGES_NUMBER = 9001, 9101, 9201
+# What people call the inputs of the risk models; the order is that of the report.
+_INPUTS = {
+    "age_years": "age",
+    "sex": "sex",
+    "family_history_of_lung_cancer": "family history of lung cancer",
+    "emphysema": "emphysema",
+    "ever_smoker": "ever smoked",
+    "extrathoracic_cancer": "cancer outside the chest",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ResultObject:
+    """One object to be stored and sent."""
+
+    kind: Kind
+    dataset: Dataset
+
+
+def results(
+    job: Job,
+    template: Dataset,
+    analysed: Sequence[AnalysedSeries],
+    verdicts: Sequence[SeriesVerdict],
+    record: PatientRecord,
+    context: ObjectContext,
+) -> list[ResultObject]:
+    """Build all result objects of a job: the same job gives the same bytes.
+
+    Parameters
+    ----------
+    template : Dataset
+        Header of any instance of the study: patient and study come from here.
+    analysed : sequence of AnalysedSeries
+        Empty: the report says why nothing was analysed.
+    verdicts : sequence of SeriesVerdict
+        One for each series of the study.
+
+    Returns
+    -------
+    list of ResultObject
+        Segmentations first, then key images, the report last: it refers to the others.
+    """
+    found = track(analysed, context)
+    segmentations = [
+        ResultObject("seg", dataset)
+        for i, (each, tracked) in enumerate(zip(analysed, found, strict=True))
+        if tracked
+        for dataset in seg.encode(each.series, tracked, template, context, _seg_series(context, each, i))
+    ]
+    report = sr.StudyReport(
+        outcome=_outcome(analysed, found),
+        analysed=analysed,
+        found=found,
+        segments=dict(_segments(segmentations)),
+        segmentations=[_reference(result.dataset) for result in segmentations],
+        verdicts=verdicts,
+        reason=job.reason,
+        detail=job.detail,
+        completeness=_completeness(job),
+        used=[_item_in_words(item) for item in record.items()],
+        missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
+    )
+    return [*segmentations, ResultObject("sr", sr.encode(report, template, context, _sr_series(context)))]
+
+
+def tracked_nodules(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> tuple[Tracked, ...]:
+    """Return the nodules of this revision under their identifiers: ``ObjectContext.earlier`` of the next one."""
+    return tuple(each.tracked for found in track(analysed, context) for each in found)
+
+
+def record_from_header(dataset: Dataset) -> PatientRecord:
+    """Return what the images themselves say of the patient: age at the study, and sex.
+
+    Age is Patient's Age; where that is missing it is counted from birth date and study date, in whole years.
+    """
+    return PatientRecord(age_years=_age(dataset), sex=_sex(dataset))
+
+
+def clinical_context(record: PatientRecord) -> ClinicalContext:
+    """Return the record in the engine's words; what is unknown stays unknown."""
+    sex = record.sex.value if record.sex else None
+    return ClinicalContext(
+        age_years=float(record.age_years.value) if record.age_years else None,
+        sex=Sex(sex) if sex in ("F", "M") else None,
+        family_history_of_lung_cancer=_yes_or_no(record.family_history_of_lung_cancer),
+        emphysema=_yes_or_no(record.emphysema),
+        ever_smoker=_yes_or_no(record.ever_smoker),
+        extrathoracic_cancer=_yes_or_no(record.extrathoracic_cancer),
+    )
+
+
+def _yes_or_no(item: Item | None) -> bool | None:
+    return bool(item.value) if item else None
+
+
+def _age(dataset: Dataset) -> Item | None:
+    """PS3.5: an age string is three digits and a unit, D W M or Y."""
+    text = str(dataset.get("PatientAge") or "").strip().upper()
+    years_per = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+    if text[:-1].isdigit() and text[-1] in years_per:
+        years = int(text[:-1]) * years_per[text[-1]]
+        return Item("age_years", round(years, 1), "DICOM Patient's Age (0010,1010)", _date(dataset, "StudyDate"))
+    born, studied = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
+    if born is None or studied is None or studied < born:
+        return None
+    years = studied.year - born.year - ((studied.month, studied.day) < (born.month, born.day))
+    source = "DICOM Patient's Birth Date (0010,0030) and Study Date (0008,0020)"
+    return Item("age_years", float(years), source, studied)
+
+
+def _sex(dataset: Dataset) -> Item | None:
+    sex = str(dataset.get("PatientSex") or "").strip().upper()
+    return Item("sex", sex, "DICOM Patient's Sex (0010,0040)") if sex in ("F", "M") else None
+
+
+def _date(dataset: Dataset, keyword: str) -> date | None:
+    try:
+        return date.fromisoformat(str(dataset.get(keyword) or "").replace(".", ""))
+    except ValueError:
+        return None
+
+
+def _outcome(analysed: Sequence[AnalysedSeries], found: Sequence[Sequence[TrackedFinding]]) -> Outcome:
+    if not analysed:
+        return Outcome.NOT_ANALYSED
+    return Outcome.FINDINGS if any(found) else Outcome.NO_FINDING
+
+
+def _segments(segmentations: Sequence[ResultObject]) -> Iterator[tuple[str, SegmentReference]]:
+    for result in segmentations:
+        for segment in result.dataset.SegmentSequence:
+            number = int(segment.SegmentNumber)
+            yield str(segment.TrackingUID), SegmentReference(str(result.dataset.SOPInstanceUID), number)
+
+
+def _reference(dataset: Dataset) -> InstanceReference:
+    return InstanceReference(
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPClassUID, dataset.SOPInstanceUID
+    )
+
+
+def _seg_series(context: ObjectContext, each: AnalysedSeries, index: int) -> ResultSeries:
+    uid = context.uid("seg", each.series.series_instance_uid)
+    return ResultSeries(uid, _SEG_NUMBER + index, "SEG", _described("lung nodule segments", context))
+
+
+def _sr_series(context: ObjectContext) -> ResultSeries:
+    return ResultSeries(context.uid("sr"), _SR_NUMBER, "SR", _described("lung nodule report", context))
+
+
+def _described(what: str, context: ObjectContext) -> str:
+    revision = f", revision {context.revision}" if context.revision > 1 else ""
+    return f"Emerald {what}{revision} (research use only)"
+
+
+def _item_in_words(item: Item) -> str:
+    value = item.value
+    words = (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
+    )
+    when = f", recorded on {item.on.isoformat()}" if item.on else ""
+    return f"{_INPUTS.get(item.name, item.name)}: {words} (from {item.source}{when})"
+
+
+def _completeness(job: Job) -> list[str]:
+    """Return the evidence on which the study was held to be complete, one sentence for each fact."""
+    return [f"{name.replace('_', ' ')}: {value}" for name, value in job.evidence.items() if value not in (None, [], {})]

@@ -1,0 +1,73 @@
+"""Analyses made from reference masks, so that tests of the results do not depend on what the engine finds."""
+
+import numpy as np
+from scipy import ndimage
+
+from ai_engine.domain import (
+    Algorithm,
+    Analysis,
+    BoolArray,
+    Candidate,
+    Category,
+    Channel,
+    CtVolume,
+    Descriptors,
+    Finding,
+    Laterality,
+    Location,
+    NoduleType,
+    RiskScore,
+    Segment,
+    Zone,
+)
+from ai_engine.measure import measure
+
+ALGORITHM = Algorithm(
+    name="Emerald test reader",
+    version="0.0.1",
+    family="weight-free",
+    digest="0123456789abcdef0123456789abcdef",
+    stages={"detection": "reference mask", "segmentation": "reference mask"},
+)
+_BROCK = RiskScore(
+    "Brock 2a",
+    0.1234,
+    {"age": 70.0, "sex": "M", "family history of lung cancer": False, "emphysema": True, "diameter mm": 12.3},
+)
+_BROCK_MISSING = RiskScore("Brock 2b", None, {"age": 70.0}, ("family history of lung cancer", "emphysema"))
+
+
+def analysis_of(volume: CtVolume, masks: list[BoolArray], lungs_cut: tuple[str, ...] = ()) -> Analysis:
+    """Analysis with one finding for each mask (k, r, c) bool on the grid of the volume."""
+    findings = tuple(_finding(volume, mask, number) for number, mask in enumerate(masks, start=1))
+    because = "solid nodule, 15 mm or more at baseline" if masks else "no nodule"
+    category = Category("Lung-RADS v2022", "4B" if masks else "1", because)
+    return Analysis(ALGORITHM, findings, 4321.0, lungs_cut, category, {"lungs": 1.0})
+
+
+def ball(volume: CtVolume, centre_krc: tuple[float, float, float], diameter_mm: float) -> BoolArray:
+    """Voxels whose centres lie within a ball, (k, r, c) bool."""
+    offsets = [
+        (np.arange(n) - c) * mm for n, c, mm in zip(volume.hu.shape, centre_krc, volume.spacing_krc_mm, strict=True)
+    ]
+    k, r, c = np.ix_(*offsets)
+    return np.asarray(k**2 + r**2 + c**2 <= (diameter_mm / 2) ** 2)
+
+
+def _finding(volume: CtVolume, mask: BoolArray, number: int) -> Finding:
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    segment = Segment(mask[box], tuple(side.start for side in box))
+    measured = measure(volume, segment)
+    centre = tuple(float(side.start + side.stop - 1) / 2 for side in box)
+    right = centre[2] < volume.hu.shape[2] / 2
+    return Finding(
+        number=number,
+        candidate=Candidate(centre, measured.mean_diameter_mm, 1.0, Channel.SOLID),
+        segment=segment,
+        measurements=measured,
+        location=Location(Laterality.RIGHT if right else Laterality.LEFT, Zone.MIDDLE),
+        descriptors=Descriptors(NoduleType.SOLID, calcified=False, spiculated=True, juxtapleural=None),
+        detection_score=0.75,
+        malignancy=(_BROCK, _BROCK_MISSING),
+        lung_rads=Category("Lung-RADS v2022", "4B", "solid nodule, 15 mm or more at baseline"),
+    )
