@@ -17,6 +17,7 @@
     ├ InstanceConflict                        no          0xC100 to the sender
     ├ ConnectionLost, PeerMisbehaved          no          the association ends, one line in the log
     ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
+    ├ CaseDataMissing                         no          the command line says what to install
     ├ ResultInvalid                           no          result quarantined, job says so
     ├ LedgerError                             yes         0xA700 to the sender; a worker tries again
     ├ NoSuchJob                               no          the command line says so
@@ -175,3 +176,7 @@ class IllegalTransition(NodeError):
 
 class LeaseLost(NodeError):
     """Another worker took the work over."""
+
+
+class CaseDataMissing(NodeError):
+    """Data that demo, training or evaluation needs is not installed."""

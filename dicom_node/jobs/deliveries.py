@@ -98,7 +98,7 @@ class Deliveries(Ledger):
         with self.write() as connection:
             row = _mine(connection, delivery_id, worker)
             end_attempt(connection, row.job_id, row.id, now, "delivered")
-            move_delivery(connection, row, DeliveryEvent.OBJECTS_STORED, now, "delivered")
+            move_delivery(connection, row, DeliveryEvent.SENT, now, "delivered")
             connection.execute(sa.delete(t.targets).where(t.targets.c.name == row.target))
 
     def delay_delivery(
@@ -140,7 +140,7 @@ class Deliveries(Ledger):
         """Record that the target has committed to keep the objects: DELIVERED -> COMMITTED."""
         with self.write() as connection:
             row = connection.execute(sa.select(t.deliveries).where(t.deliveries.c.id == delivery_id)).one()
-            move_delivery(connection, row, DeliveryEvent.COMMITMENT_CONFIRMED, self.clock(), "commitment confirmed")
+            move_delivery(connection, row, DeliveryEvent.COMMITTED, self.clock(), "commitment confirmed")
 
     def targets_in_trouble(self) -> list[Target]:
         """Return the destinations that failed last time, parked or backing off."""

@@ -28,6 +28,23 @@ class _Arrival:
     ref: InstanceRef
 
 
+# One of each for every image received: built once.
+_HELD = sa.select(t.instances).where(
+    t.instances.c.called_ae_title == sa.bindparam("called_ae_title"),
+    t.instances.c.sop_instance_uid == sa.bindparam("sop_instance_uid"),
+)
+_LATEST_JOB = (
+    sa.select(t.jobs.c.id, t.jobs.c.state, t.jobs.c.revision, t.jobs.c.incomplete)
+    .where(
+        t.jobs.c.called_ae_title == sa.bindparam("called_ae_title"),
+        t.jobs.c.study_instance_uid == sa.bindparam("study_instance_uid"),
+    )
+    .order_by(t.jobs.c.revision.desc())
+    .limit(1)
+)
+_INSERT_INSTANCE = sa.insert(t.instances)
+
+
 class Reception(Ledger):
     """What the C-STORE SCP and the settle timer write."""
 
@@ -99,8 +116,8 @@ class Reception(Ledger):
             connection.execute(sa.insert(t.repeats).values(**values))
             job = _latest_job(connection, called_ae_title, row.study_instance_uid)
             if job is not None and job.incomplete and _sent_again(connection, row):
-                why = f"a series that had broken off was sent again {_sender(connection, association_id)}"
-                _take_in(connection, called_ae_title, row.study_instance_uid, now, why)
+                again = _Arrival(called_ae_title, association_id, instance_of(row))
+                _take_in(connection, again, now, "a series that had broken off was sent again")
 
     def note_quarantined(self, called_ae_title: str, association_id: int | None, path: object, reason: str) -> None:
         """Note an object that was put aside, and why."""
@@ -141,13 +158,13 @@ class Reception(Ledger):
 
 
 def _held(connection: Connection, called_ae_title: str, sop_instance_uid: str) -> AnyRow | None:
-    which = (t.instances.c.called_ae_title == called_ae_title, t.instances.c.sop_instance_uid == sop_instance_uid)
-    return connection.execute(sa.select(t.instances).where(*which)).one_or_none()
+    values = {"called_ae_title": called_ae_title, "sop_instance_uid": sop_instance_uid}
+    return connection.execute(_HELD, values).one_or_none()
 
 
 def _latest_job(connection: Connection, called_ae_title: str, study_instance_uid: str) -> AnyRow | None:
-    which = (t.jobs.c.called_ae_title == called_ae_title, t.jobs.c.study_instance_uid == study_instance_uid)
-    return connection.execute(sa.select(t.jobs).where(*which).order_by(t.jobs.c.revision.desc()).limit(1)).one_or_none()
+    values = {"called_ae_title": called_ae_title, "study_instance_uid": study_instance_uid}
+    return connection.execute(_LATEST_JOB, values).one_or_none()
 
 
 def _n_held(connection: Connection, job: AnyRow) -> int:
@@ -163,22 +180,35 @@ def _note(connection: Connection, arrival: _Arrival, now: datetime) -> bool:
     row = _held(connection, arrival.called_ae_title, arrival.ref.sop_instance_uid)
     if row is not None and row.removed_at is None:
         return False
-    words = f"image received {_sender(connection, arrival.association_id)}"
-    revision = _take_in(connection, arrival.called_ae_title, arrival.ref.study_instance_uid, now, words)
     columns = {
         **columns_of_instance(arrival.ref),
         "called_ae_title": arrival.called_ae_title,
         "association_id": arrival.association_id,
-        "revision": revision,
+        "revision": _take_in(connection, arrival, now, "image received"),
         "received_at": now,
         "removing_at": None,
         "removed_at": None,
     }
     if row is None:
-        connection.execute(sa.insert(t.instances).values(**columns))
+        connection.execute(_INSERT_INSTANCE, columns)
     else:
         connection.execute(sa.update(t.instances).where(t.instances.c.id == row.id).values(**columns))
     return True
+
+
+def _take_in(connection: Connection, arrival: _Arrival, now: datetime, what: str) -> int:
+    """Bring the study's job into RECEIVING, or open the next revision; return the revision that receives."""
+    job = _latest_job(connection, arrival.called_ae_title, arrival.ref.study_instance_uid)
+    if job is not None and job.state == JobState.RECEIVING:
+        return int(job.revision)
+    words = f"{what} {_sender(connection, arrival.association_id)}"
+    if job is not None and states.is_legal(states.JOB_TABLE, JobState(job.state), JobEvent.INSTANCE_STORED):
+        end_attempt(connection, job.id, None, now, "dropped", error="a late image changed the study")
+        move_job(connection, job, JobEvent.INSTANCE_STORED, now, words, **FRESH)
+        return int(job.revision)
+    job_id = open_revision(connection, arrival.called_ae_title, arrival.ref.study_instance_uid, job, now)
+    record(connection, job_id, now, JobEvent.INSTANCE_STORED, words)
+    return 1 if job is None else int(job.revision) + 1
 
 
 def _sender(connection: Connection, association_id: int | None) -> str:
@@ -186,20 +216,6 @@ def _sender(connection: Connection, association_id: int | None) -> str:
         return "(found in the spool)"
     which = t.associations.c.id == association_id
     return f"from {connection.scalar(sa.select(t.associations.c.calling_ae_title).where(which))}"
-
-
-def _take_in(connection: Connection, called_ae_title: str, study_instance_uid: str, now: datetime, words: str) -> int:
-    """Bring the study's job into RECEIVING, or open the next revision; return the revision that receives."""
-    job = _latest_job(connection, called_ae_title, study_instance_uid)
-    if job is not None and job.state == JobState.RECEIVING:
-        return int(job.revision)
-    if job is not None and states.is_legal(states.JOB_TABLE, JobState(job.state), JobEvent.INSTANCE_STORED):
-        end_attempt(connection, job.id, None, now, "dropped", error="a late image changed the study")
-        move_job(connection, job, JobEvent.INSTANCE_STORED, now, words, **FRESH)
-        return int(job.revision)
-    job_id = open_revision(connection, called_ae_title, study_instance_uid, job, now)
-    record(connection, job_id, now, JobEvent.INSTANCE_STORED, words)
-    return 1 if job is None else int(job.revision) + 1
 
 
 def _sent_again(connection: Connection, instance: AnyRow) -> bool:

@@ -196,10 +196,11 @@ class Peer:
 
 @dataclass(frozen=True)
 class HeldFile:
-    """A file of the spool that may go, and the row it belongs to."""
+    """A file of the spool that may go, the row it belongs to, and the job of a result (0: a received instance)."""
 
     id: int
     path: str
+    job_id: int
 
 
 @dataclass(frozen=True)

@@ -82,4 +82,4 @@ def _study_done(table: sa.Table, of_job: sa.ColumnElement[bool], done_before: da
 def _marked(connection: Connection, table: sa.Table) -> list[HeldFile]:
     query: sa.Select[Any] = sa.select(table).where(table.c.removing_at.is_not(None), table.c.removed_at.is_(None))
     rows = connection.execute(query.order_by(table.c.id).limit(_BATCH))
-    return [HeldFile(row.id, row.path) for row in rows]
+    return [HeldFile(row.id, row.path, getattr(row, "job_id", 0)) for row in rows]

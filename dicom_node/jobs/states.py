@@ -42,8 +42,8 @@ class DeliveryState(StrEnum):
 class DeliveryEvent(StrEnum):
     """What moves a delivery."""
 
-    OBJECTS_STORED = "objects_stored"
-    COMMITMENT_CONFIRMED = "commitment_confirmed"
+    SENT = "sent"
+    COMMITTED = "committed"
     SUPERSEDED = "superseded"
 
 
@@ -57,9 +57,9 @@ JOB_TABLE: Mapping[tuple[JobState, JobEvent], JobState] = {
 }
 
 DELIVERY_TABLE: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
-    (DeliveryState.PENDING, DeliveryEvent.OBJECTS_STORED): DeliveryState.DELIVERED,
+    (DeliveryState.PENDING, DeliveryEvent.SENT): DeliveryState.DELIVERED,
     (DeliveryState.PENDING, DeliveryEvent.SUPERSEDED): DeliveryState.CANCELLED,
-    (DeliveryState.DELIVERED, DeliveryEvent.COMMITMENT_CONFIRMED): DeliveryState.COMMITTED,
+    (DeliveryState.DELIVERED, DeliveryEvent.COMMITTED): DeliveryState.COMMITTED,
 }
 
 State = TypeVar("State", JobState, DeliveryState)

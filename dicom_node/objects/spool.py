@@ -305,8 +305,8 @@ class InstanceIndex(Protocol):
     def known_instance(self, called_ae_title: str, sop_instance_uid: str) -> InstanceRef | None:
         """Return the instance, if it was noted."""
 
-    def note_instance(self, called_ae_title: str, association_id: int | None, ref: InstanceRef) -> None:
-        """Note a durable instance."""
+    def note_instance(self, called_ae_title: str, association_id: int | None, ref: InstanceRef) -> bool:
+        """Note a durable instance; False where one of its UID is held already."""
 
     def note_quarantined(self, called_ae_title: str, association_id: int | None, path: Path, reason: str) -> None:
         """Note a refused one."""
