@@ -18,8 +18,9 @@ from dicom_node.objects.ct_divide import best_stack
 from dicom_node.objects.ct_frames import Frame, frames_of_dataset, words
 from dicom_node.objects.ct_stack import Stack
 
-# A volume in Hounsfield units holds air around or in the patient; without a stated unit it has to.
-_AIR_AT_MOST_HU = -800
+# A volume in Hounsfield units holds air around or in the patient; without a stated unit it has to. Values at the lower
+# end are padding or cut off, and say nothing of the unit.
+_AIR_HU = (-1020, -800)
 _AIR_SHARE = 0.01
 
 
@@ -126,9 +127,13 @@ def _check_unit(frame: Frame, hu: HuArray) -> tuple[str, ...]:
     """Where the header leaves the unit open, let the air in the images decide."""
     if frame.rescale_type != ct_kind.UNSPECIFIED_TYPE:
         return ()
-    if np.count_nonzero(hu <= _AIR_AT_MOST_HU) < _AIR_SHARE * hu.size:
+    if sum(_count_air(one) for one in hu) < _AIR_SHARE * hu.size:
         raise SeriesRefused(Reason.NOT_HOUNSFIELD, "Rescale Type is US (unspecified) and the images hold no air")
     return ("Rescale Type is US (unspecified); taken for Hounsfield units because the images hold air",)
+
+
+def _count_air(one: HuArray) -> int:
+    return int(np.count_nonzero((one >= _AIR_HU[0]) & (one <= _AIR_HU[1])))
 
 
 def _contrast(header: Dataset) -> bool | None:
