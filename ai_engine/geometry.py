@@ -1,11 +1,14 @@
 """The one place where voxel indices ``(k, r, c)`` meet the patient's space (LPS, mm)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from ai_engine.domain import FloatArray
+from ai_engine.domain import CtVolume, FloatArray, Segment
+from ai_engine.errors import VolumeError
 
 
 def krc_to_lps_mm(affine: FloatArray, points_krc: ArrayLike) -> FloatArray:
@@ -41,3 +44,78 @@ def affine_from(
     affine[:3, :3] = np.stack([step_k_mm, step_r_mm, step_c_mm], axis=1)
     affine[:3, 3] = origin_lps_mm
     return affine
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a volume's grid is turned so that k runs to the head, r to the back and c to the left of the patient.
+
+    The stages work on turned arrays and need not care how the scanner or the sender wrote the slices.
+
+    Attributes
+    ----------
+    axes : tuple of int
+        ``axes[i]`` is the source axis that becomes axis i.
+    reversed : tuple of bool
+        Whether turned axis i runs against its source axis.
+    shape : tuple of int
+        Shape of the turned array.
+    """
+
+    axes: tuple[int, int, int]
+    reversed: tuple[bool, bool, bool]
+    shape: tuple[int, int, int]
+
+    @property
+    def index_affine(self) -> FloatArray:
+        """(4, 4) float64: maps turned voxel indices to source voxel indices."""
+        matrix = np.zeros((4, 4))
+        matrix[3, 3] = 1.0
+        for turned, source in enumerate(self.axes):
+            matrix[source, turned] = -1.0 if self.reversed[turned] else 1.0
+            matrix[source, 3] = self.shape[turned] - 1 if self.reversed[turned] else 0
+        return matrix
+
+    def array(self, source: NDArray[Any]) -> NDArray[Any]:
+        """Turn a source array; a view, not a copy."""
+        steps = tuple(slice(None, None, -1 if flag else None) for flag in self.reversed)
+        return source.transpose(self.axes)[steps]
+
+    def volume(self, source: CtVolume) -> CtVolume:
+        """Turn a volume; its values are a view of the source's."""
+        return CtVolume(self.array(source.hu), source.affine @ self.index_affine, source.contrast)
+
+    def segment_to_source(self, segment: Segment) -> Segment:
+        """Carry a segment of the turned grid back to the source grid."""
+        corners = np.array([segment.origin_krc, np.add(segment.origin_krc, segment.mask.shape) - 1])
+        origin = self.points_to_source(corners).min(axis=0)
+        steps = tuple(slice(None, None, -1 if flag else None) for flag in self.reversed)
+        mask = segment.mask[steps].transpose(np.argsort(self.axes))
+        k, r, c = (round(float(value)) for value in origin)
+        return Segment(np.ascontiguousarray(mask), (k, r, c), segment.confidence)
+
+    def points_to_source(self, points_krc: ArrayLike) -> FloatArray:
+        """Map turned voxel indices (..., 3) to source voxel indices (..., 3)."""
+        return krc_to_lps_mm(self.index_affine, points_krc)
+
+
+def turn_of(volume: CtVolume) -> Turn:
+    """Find the turn that brings an axial volume of any orientation into the engine's.
+
+    Raises
+    ------
+    VolumeError
+        The slices are not axial: k lies nearer to another axis of the patient than to the body axis.
+    """
+    # columns: direction of k, r, c in LPS; wanted along turned k, r, c: +S, +P, +L, which are LPS axes 2, 1, 0
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    wanted = directions[[2, 1, 0]]
+    axes = tuple(int(axis) for axis in np.argmax(np.abs(wanted), axis=1))
+    if axes not in ((0, 1, 2), (0, 2, 1)):
+        raise VolumeError(
+            f"the slices are not axial: direction of the slice axis in LPS is {directions[:, 0].round(2)}"
+        )
+    backwards = tuple(bool(wanted[turned, source] < 0) for turned, source in enumerate(axes))
+    k, r, c = axes
+    shape = volume.hu.shape
+    return Turn((k, r, c), (backwards[0], backwards[1], backwards[2]), (shape[k], shape[r], shape[c]))

@@ -1,0 +1,218 @@
+"""The story of one analysis. READ FIRST.
+
+lungs -> candidates -> segment -> judge -> measure -> describe -> malignancy -> Lung-RADS
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ai_engine import malignancy
+from ai_engine.candidates import BlobDetector
+from ai_engine.describe import describe, locate
+from ai_engine.domain import (
+    Algorithm,
+    Analysis,
+    Candidate,
+    ClinicalContext,
+    CtVolume,
+    Finding,
+    Segment,
+)
+from ai_engine.errors import EmptySegment, OutOfMemory, VolumeError
+from ai_engine.geometry import Turn, turn_of
+from ai_engine.judge import ShapeJudge
+from ai_engine.lungs import Lungs, ThresholdLungs
+from ai_engine.measure import measure
+from ai_engine.rules import lung_rads
+from ai_engine.scene import Scene, scene_of
+from ai_engine.segment import RegionGrowing, cube_at, side_mm
+
+VERSION = "0.1.0"
+
+Progress = Callable[[str, float], None]
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Progress that nobody watches."""
+
+
+class LungFinder(Protocol):
+    """Stage 1: where a finding can be."""
+
+    def find(self, volume: CtVolume) -> Lungs:
+        """Find the lungs of a turned volume; raises ``NoLungs``."""
+        ...
+
+
+class Detector(Protocol):
+    """Stage 2: suspicious places."""
+
+    def detect(self, scene: Scene) -> list[Candidate]:
+        """Find the candidates of a scene, most suspicious first; centres on the turned grid."""
+        ...
+
+
+class Segmenter(Protocol):
+    """Stage 3: the mask of a candidate."""
+
+    def segment(self, scene: Scene, candidate: Candidate) -> Segment:
+        """Segment one candidate on the turned grid; raises ``EmptySegment``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Detected:
+    """A candidate that was found to be a nodule, all on the turned grid."""
+
+    candidate: Candidate
+    segment: Segment
+    score: float
+
+
+class Engine:
+    """Analyses volumes. Holds no state between them.
+
+    Parameters
+    ----------
+    detection_threshold : float, optional
+        Findings with a lower ``detection_score`` are left out.
+    """
+
+    def __init__(self, detection_threshold: float | None = None) -> None:
+        self._threshold = 0.0 if detection_threshold is None else detection_threshold
+        self._lungs: LungFinder = ThresholdLungs()
+        self._detector: Detector = BlobDetector()
+        self._segmenter = RegionGrowing()
+        self._judge = ShapeJudge()
+        self.algorithm = self._algorithm()
+
+    def _algorithm(self) -> Algorithm:
+        stages = {
+            "lungs": "threshold and closing (no weights)",
+            "candidates": "difference of Gaussians (no weights)",
+            "segmentation": "region growing (no weights)",
+            "malignancy": "Brock",
+        }
+        parts: tuple[Any, ...] = (self._lungs, self._detector, self._segmenter, self._judge)
+        settings = {type(part).__name__: asdict(part) for part in parts}
+        facts = json.dumps([VERSION, stages, settings, self._threshold], sort_keys=True)
+        digest = hashlib.sha256(facts.encode()).hexdigest()
+        return Algorithm("Emerald lung nodules, region growing (no weights)", VERSION, "weight-free", digest, stages)
+
+    def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
+        """Find, segment, measure and score the nodules of one volume.
+
+        Parameters
+        ----------
+        volume : CtVolume
+            Axial, any direction of k, any flip.
+        context : ClinicalContext
+            What the record knows of the patient.
+        progress : callable
+            Told the stage and the fraction done, 0 to 1.
+
+        Raises
+        ------
+        NoLungs
+            The volume holds no lung that can be analysed.
+        VolumeError
+            The volume is not axial, or not one that can be analysed.
+        OutOfMemory
+            The machine has too little memory at this moment.
+        """
+        try:
+            return self._analyse(volume, context, progress)
+        except MemoryError as error:
+            raise OutOfMemory("the analysis did not fit into memory") from error
+
+    def _analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress) -> Analysis:
+        clock = _Clock(progress)
+        if volume.hu.ndim != 3 or min(volume.hu.shape) < 2:
+            raise VolumeError(f"a volume of shape {volume.hu.shape} cannot be analysed")
+        turn = turn_of(volume)
+        turned = turn.volume(volume)
+        with clock.stage("lungs", 0.0):
+            lungs = self._lungs.find(turned)
+            scene = scene_of(turned, lungs)
+        with clock.stage("candidates", 0.3):
+            candidates = self._detector.detect(scene)
+        with clock.stage("segmentation", 0.5):
+            detected = self._detected(scene, candidates)
+        with clock.stage("description", 0.9):
+            findings = self._findings(volume, scene, turn, detected, context)
+        exam = lung_rads.exam([finding.lung_rads for finding in findings], lungs.cut)
+        progress("done", 1.0)
+        return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds)
+
+    def _detected(self, scene: Scene, candidates: list[Candidate]) -> list[_Detected]:
+        """Segment and judge the candidates, strongest first; a place is looked at once."""
+        seen = np.zeros(scene.volume.hu.shape, dtype=bool)
+        kept: list[_Detected] = []
+        for candidate in candidates:
+            at = np.clip(np.round(candidate.centre_krc).astype(int), 0, np.subtract(seen.shape, 1))
+            if seen[tuple(at)]:
+                continue
+            cube = cube_at(scene, candidate, max(1.0, side_mm(candidate) / 80))
+            try:
+                grown = self._segmenter.grow(cube)
+                score = self._judge.score(cube, grown)
+                segment = self._segmenter.segment(scene, candidate) if score is not None else None
+            except EmptySegment:
+                continue
+            if score is None or segment is None or score < self._threshold:
+                continue
+            if not (seen[segment.box] & segment.mask).any():
+                kept.append(_Detected(candidate, segment, score))
+            seen[segment.box] |= segment.mask
+        return kept
+
+    def _findings(
+        self, volume: CtVolume, scene: Scene, turn: Turn, detected: list[_Detected], context: ClinicalContext
+    ) -> tuple[Finding, ...]:
+        findings = []
+        for number, found in enumerate(detected, start=1):
+            segment = turn.segment_to_source(found.segment)
+            measurements = measure(volume, segment)
+            descriptors = describe(scene, found.segment, measurements)
+            location = locate(scene.lungs, found.segment)
+            centre = turn.points_to_source(found.candidate.centre_krc)
+            findings.append(
+                Finding(
+                    number=number,
+                    candidate=replace(
+                        found.candidate, centre_krc=(float(centre[0]), float(centre[1]), float(centre[2]))
+                    ),
+                    segment=segment,
+                    measurements=measurements,
+                    location=location,
+                    descriptors=descriptors,
+                    detection_score=found.score,
+                    malignancy=malignancy.score(
+                        measurements, descriptors, location, len(detected), context, scene.lungs.cut
+                    ),
+                    lung_rads=lung_rads.categorise(lung_rads.facts(measurements, descriptors)),
+                )
+            )
+        return tuple(findings)
+
+
+@dataclass
+class _Clock:
+    """Wall seconds by stage."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, fraction: float) -> Iterator[None]:
+        self.progress(name, fraction)
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
