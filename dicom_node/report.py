@@ -23,6 +23,7 @@ __all__ = [
     "AnalysedSeries",
     "InstanceReference",
     "ObjectContext",
+    "PatientRecord",
     "ResultObject",
     "Tracked",
     "clinical_context",

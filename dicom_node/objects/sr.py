@@ -13,11 +13,11 @@ from pydicom.uid import Comprehensive3DSRStorage
 
 from ai_engine.domain import Analysis, NoduleType
 from dicom_node.domain import Outcome, Reason, SeriesVerdict
-from dicom_node.objects import codes, composite
+from dicom_node.objects import codes, composite, words
 from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries
 from dicom_node.objects.content import Is, code, container, image, number, text, uid
 from dicom_node.objects.ct_series import CtSeries
-from dicom_node.objects.sr_groups import SegmentReference, algorithm_identification, groups, lung_rads
+from dicom_node.objects.sr_groups import SegmentReference, groups, lung_rads
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding
 
 
@@ -133,61 +133,73 @@ def _imaging_measurements(report: StudyReport, context: ObjectContext) -> Datase
 
 
 def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Dataset]:
-    """Yield what is said of the study as a whole, the outcome first."""
-    yield from _outcome(report, context)
-    yield _comment(composite.RESEARCH_USE_ONLY)
-    for each in report.analysed:
-        yield from _analysed_series(each, report.verdicts)
-    for verdict in report.verdicts:
-        if verdict.reason is not None:
-            words = (
-                f"Not analysed: {_name(verdict)}, {verdict.n_instances} images: {verdict.words}{_coded(verdict.reason)}"
-            )
-            yield _comment(words, uid(Is.PROPERTY, codes.SERIES_INSTANCE_UID, verdict.series_instance_uid))
-    yield from (_comment(f"Completeness of the study: {words}") for words in report.completeness)
-    yield from (text(Is.CONTAINED, codes.HISTORY, words) for words in report.used)
+    """Yield what is said of the study as a whole: the outcome, the nodules, the series, the patient, the origin."""
+    yield from _outcome(report)
+    for each, found in zip(report.analysed, report.found, strict=True):
+        yield lung_rads(each.analysis.lung_rads, _deciding_type(each.analysis))
+        yield _comment(f"Examination: {words.category(each.analysis.lung_rads)}.")
+        yield from map(_comment, _nodules(found))
+        yield from map(_comment, _analysed_series(each, report.verdicts))
+    yield from (_comment(_unused_series(verdict)) for verdict in report.verdicts if verdict.reason is not None)
+    yield from (_comment(f"Completeness of the study: {fact}") for fact in report.completeness)
+    yield from (text(Is.CONTAINED, codes.HISTORY, item) for item in report.used)
     if report.missing:
-        yield _comment(f"Not known of the patient: {', '.join(report.missing)}")
-    if context.predecessor:
-        yield _comment(f"Revision {context.revision} of the results for this study: it replaces the report before it.")
+        yield _comment(f"Not known of the patient: {', '.join(report.missing)}.")
+    yield from map(_comment, _origin(context))
 
 
-def _comment(words: str, *children: Dataset) -> Dataset:
-    return text(Is.CONTAINED, codes.COMMENT, words, *children)
+def _comment(sentence: str) -> Dataset:
+    return text(Is.CONTAINED, codes.COMMENT, sentence)
 
 
-def _coded(reason: Reason) -> str:
-    """Return the reason's code for programs that read the text: no standard coding scheme has these reasons."""
-    return f" [reason code {reason.value}]"
-
-
-def _outcome(report: StudyReport, context: ObjectContext) -> Iterator[Dataset]:
+def _outcome(report: StudyReport) -> Iterator[Dataset]:
+    """Yield what the analysis came to; a reason's code stands in the text, as no coding scheme has these reasons."""
     if report.outcome is Outcome.NOT_ANALYSED:
         reason = report.reason or Reason.FAILED
         because = f"{reason.sentence}: {report.detail}" if report.detail else reason.sentence
-        yield text(Is.CONTAINED, codes.CONCLUSION, f"Not analysed, because: {because}{_coded(reason)}")
+        yield text(Is.CONTAINED, codes.CONCLUSION, f"Not analysed, because: {because} [{reason.value}]")
         yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, codes.NOT_ATTEMPTED)
         return
     n = sum(len(found) for found in report.found)
     counted = f"{n} lung nodule{'s' if n > 1 else ''} found." if n else "The analysis ran; no lung nodule was found."
     yield text(Is.CONTAINED, codes.CONCLUSION, counted)
-    yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, codes.SUCCEEDED, *algorithm_identification(context.algorithm))
+    yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, codes.SUCCEEDED)
 
 
-def _analysed_series(each: AnalysedSeries, verdicts: Sequence[SeriesVerdict]) -> Iterator[Dataset]:
+def _nodules(found: Sequence[TrackedFinding]) -> Iterator[str]:
+    for tracked in found:
+        yield words.nodule(tracked)
+        yield from (words.risk(tracked, score) for score in tracked.finding.malignancy)
+        yield words.detection(tracked)
+
+
+def _analysed_series(each: AnalysedSeries, verdicts: Sequence[SeriesVerdict]) -> Iterator[str]:
     series, analysis = each.series, each.analysis
     verdict = next((v for v in verdicts if v.series_instance_uid == series.series_instance_uid), None)
     between_slices, rows, columns = series.volume.spacing_krc_mm
-    words = (
+    yield (
         f"Analysed: {_name(verdict)}, {len(series.slices)} slices, slice spacing {between_slices:.4g} mm, "
-        f"pixel spacing {rows:.4g} x {columns:.4g} mm, lung volume {analysis.lung_volume_ml / 1000:.1f} l"
+        f"pixel spacing {rows:.4g} x {columns:.4g} mm, lung volume {analysis.lung_volume_ml / 1000:.1f} l."
     )
-    yield _comment(words, uid(Is.PROPERTY, codes.SERIES_INSTANCE_UID, series.series_instance_uid))
-    yield from lung_rads(analysis.lung_rads, _deciding_type(analysis))
-    for note in series.notes:
-        yield _comment(f"Remark on this series: {note}")
+    yield from (f"Remark on this series: {note}" for note in series.notes)
     if analysis.lungs_cut:
-        yield _comment(f"The images end inside the lungs at the {' and at the '.join(analysis.lungs_cut)}.")
+        yield f"The images end inside the lungs at the {' and at the '.join(analysis.lungs_cut)}."
+
+
+def _unused_series(verdict: SeriesVerdict) -> str:
+    code_ = f" [{verdict.reason.value}]" if verdict.reason else ""
+    return f"Not analysed: {_name(verdict)}, {verdict.n_instances} images: {verdict.words}{code_}"
+
+
+def _origin(context: ObjectContext) -> Iterator[str]:
+    algorithm = context.algorithm
+    if context.predecessor:
+        yield f"Revision {context.revision} of the results for this study: it replaces the report before it."
+    yield (
+        f"Algorithm: {algorithm.name}, version {algorithm.version} "
+        f"({composite.stages_in_words(algorithm)}), digest {algorithm.digest[:16]}."
+    )
+    yield composite.RESEARCH_USE_ONLY
 
 
 def _deciding_type(analysis: Analysis) -> NoduleType | None:

@@ -7,6 +7,7 @@ nodule, and OHIF draws both as one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
@@ -16,13 +17,12 @@ from ai_engine.domain import (
     Algorithm,
     Category,
     Descriptors,
-    Finding,
     Location,
     Measurements,
     NoduleType,
     RiskScore,
 )
-from dicom_node.objects import codes
+from dicom_node.objects import codes, words
 from dicom_node.objects.content import Is, code, container, image, number, polyline, text, uid
 from dicom_node.objects.ct_series import CtSeries
 from dicom_node.objects.outline import outlines
@@ -48,7 +48,7 @@ def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentRefere
     finding = each.finding
     return container(
         codes.MEASUREMENT_GROUP,
-        *_identity(each, algorithm),
+        *_identity(each),
         image(
             Is.CONTAINED,
             codes.REFERENCED_SEGMENT,
@@ -57,11 +57,10 @@ def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentRefere
             segment=segment.segment_number,
         ),
         uid(Is.CONTAINED, codes.SOURCE_SERIES_FOR_SEGMENTATION, series.series_instance_uid),
-        *_volume_measurements(finding.measurements),
-        *(item for risk in finding.malignancy for item in _risk(risk)),
+        *_volume_measurements(finding.measurements, algorithm),
+        *(_probability(risk) for risk in finding.malignancy if risk.value is not None),
         *_descriptors(finding.descriptors),
-        *lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
-        *_remarks(finding),
+        lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
         template="1411",
     )
 
@@ -78,29 +77,18 @@ def _planar_group(each: TrackedFinding, series: CtSeries, algorithm: Algorithm) 
     )
     return container(
         codes.MEASUREMENT_GROUP,
-        *_identity(each, algorithm),
+        *_identity(each),
         region,
-        *_diameters(finding.measurements),
+        *_diameters(finding.measurements, algorithm),
         template="1410",
     )
 
 
-def _identity(each: TrackedFinding, algorithm: Algorithm) -> Iterator[Dataset]:
+def _identity(each: TrackedFinding) -> Iterator[Dataset]:
     yield text(Is.CONTEXT, codes.TRACKING_IDENTIFIER, each.tracked.identifier)
     yield uid(Is.CONTEXT, codes.TRACKING_UNIQUE_IDENTIFIER, each.tracked.uid)
     yield code(Is.CONTAINED, codes.FINDING, codes.NODULE)
     yield _site(each.finding.location)
-    yield from algorithm_identification(algorithm)
-
-
-def algorithm_identification(algorithm: Algorithm) -> Iterator[Dataset]:
-    """Yield TID 4019: which algorithm, which version, with what parameters."""
-    yield text(Is.MODIFIER, codes.ALGORITHM_NAME, algorithm.name)
-    yield text(Is.MODIFIER, codes.ALGORITHM_VERSION, algorithm.version)
-    for stage, what in algorithm.stages.items():
-        yield text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, f"{stage}: {what}")
-    yield text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, f"digest: {algorithm.digest}")
-    yield code(Is.MODIFIER, codes.ALGORITHM_FAMILY, codes.algorithm_family(algorithm.family))
 
 
 def _site(location: Location) -> Dataset:
@@ -113,36 +101,42 @@ def _site(location: Location) -> Dataset:
     )
 
 
-def _volume_measurements(measured: Measurements) -> Iterator[Dataset]:
-    yield number(Is.CONTAINED, codes.VOLUME, round(measured.volume_mm3, 2), codes.MM3)
-    yield number(Is.CONTAINED, codes.MAXIMUM_3D_DIAMETER, round(measured.maximum_3d_diameter_mm, 2), codes.MM)
+def _volume_measurements(measured: Measurements, algorithm: Algorithm) -> Iterator[Dataset]:
+    by = partial(_measured, algorithm)
+    yield by(codes.VOLUME, round(measured.volume_mm3, 2), codes.MM3)
+    yield by(codes.MAXIMUM_3D_DIAMETER, round(measured.maximum_3d_diameter_mm, 2), codes.MM)
     for derivation, value in (
         (codes.MEAN, measured.mean_hu),
         (codes.STANDARD_DEVIATION, measured.sd_hu),
         (codes.MINIMUM, measured.minimum_hu),
         (codes.MAXIMUM, measured.maximum_hu),
     ):
-        yield number(
-            Is.CONTAINED, codes.ATTENUATION_COEFFICIENT, round(value, 1), codes.HOUNSFIELD, _derived(derivation)
-        )
-    yield from _solid_part(measured)
+        yield by(codes.ATTENUATION_COEFFICIENT, round(value, 1), codes.HOUNSFIELD, _derived(derivation))
+    solid = code(Is.MODIFIER, codes.FINDING_SITE, codes.SOLID_PART)
+    if measured.solid_mean_diameter_mm is not None:
+        yield by(codes.DIAMETER, measured.solid_mean_diameter_mm, codes.MM, _derived(codes.MEAN), solid)
+    if measured.solid_volume_mm3 is not None:
+        yield by(codes.VOLUME, round(measured.solid_volume_mm3, 2), codes.MM3, solid)
 
 
-def _solid_part(measured: Measurements) -> Iterator[Dataset]:
-    for name, value, unit in (
-        (codes.DIAMETER, measured.solid_mean_diameter_mm, codes.MM),
-        (codes.VOLUME, measured.solid_volume_mm3, codes.MM3),
-    ):
-        if value is not None:
-            site = code(Is.MODIFIER, codes.FINDING_SITE, codes.SOLID_PART)
-            mean = [_derived(codes.MEAN)] if name is codes.DIAMETER else []
-            yield number(Is.CONTAINED, name, round(value, 2), unit, *mean, site)
+def _diameters(measured: Measurements, algorithm: Algorithm) -> Iterator[Dataset]:
+    by = partial(_measured, algorithm)
+    yield by(codes.LONG_AXIS, measured.long_axis.length_mm, codes.MM)
+    yield by(codes.SHORT_AXIS, measured.short_axis.length_mm, codes.MM)
+    yield by(codes.DIAMETER, measured.mean_diameter_mm, codes.MM, _derived(codes.MEAN))
 
 
-def _diameters(measured: Measurements) -> Iterator[Dataset]:
-    yield number(Is.CONTAINED, codes.LONG_AXIS, measured.long_axis.length_mm, codes.MM)
-    yield number(Is.CONTAINED, codes.SHORT_AXIS, measured.short_axis.length_mm, codes.MM)
-    yield number(Is.CONTAINED, codes.DIAMETER, measured.mean_diameter_mm, codes.MM, _derived(codes.MEAN))
+def _measured(algorithm: Algorithm, name: Code, value: float, unit: Code, *modifiers: Dataset) -> Dataset:
+    """Return a measurement (TID 300) with the algorithm that made it (TID 4019), as IHE AI Results asks."""
+    return number(
+        Is.CONTAINED,
+        name,
+        value,
+        unit,
+        *modifiers,
+        text(Is.MODIFIER, codes.ALGORITHM_NAME, algorithm.name),
+        text(Is.MODIFIER, codes.ALGORITHM_VERSION, algorithm.version),
+    )
 
 
 def _derived(how: Code) -> Dataset:
@@ -159,8 +153,8 @@ def _descriptors(descriptors: Descriptors) -> Iterator[Dataset]:
             yield code(Is.CONTAINED, name, codes.YES if value else codes.NO)
 
 
-def lung_rads(category: Category, nodule_type: NoduleType | None) -> Iterator[Dataset]:
-    """Yield a Lung-RADS category with its reason, of a nodule or of the examination.
+def lung_rads(category: Category, nodule_type: NoduleType | None) -> Dataset:
+    """Return a Lung-RADS category, of a nodule or of the examination.
 
     Parameters
     ----------
@@ -168,42 +162,19 @@ def lung_rads(category: Category, nodule_type: NoduleType | None) -> Iterator[Da
         Of the nodule that decides; None where there is no nodule.
     """
     answer = codes.lung_rads(category, nodule_type)
-    missing = f"; not known: {', '.join(category.missing)}" if category.missing else ""
-    because = f"{category.scheme} category {category.value or 'not assigned'}: {category.because}{missing}"
     if answer is None:
-        yield text(Is.CONTAINED, codes.LUNG_RADS, because)
-    else:
-        yield code(Is.CONTAINED, codes.LUNG_RADS, answer, text(Is.PROPERTY, codes.COMMENT, because))
+        return text(Is.CONTAINED, codes.LUNG_RADS, category.value or "not assigned")
+    return code(Is.CONTAINED, codes.LUNG_RADS, answer)
 
 
-def _risk(risk: RiskScore) -> Iterator[Dataset]:
-    """Yield a probability with the model and the inputs that it comes from, or the inputs that are missing."""
-    used = ", ".join(f"{name} {_plain(value)}" for name, value in risk.inputs.items())
-    if risk.value is None:
-        words = f"{risk.name}, probability of cancer: not computed; not known: {', '.join(risk.missing)}"
-        yield text(Is.CONTAINED, codes.COMMENT, words + (f"; known: {used}" if used else ""))
-        return
-    yield number(
+def _probability(risk: RiskScore) -> Dataset:
+    """Return a probability of cancer with the model and the inputs that it comes from."""
+    return number(
         Is.CONTAINED,
         codes.PROBABILITY_OF_CANCER,
-        round(100 * risk.value, 2),
+        round(100 * (risk.value or 0.0), 2),
         codes.PERCENT,
         text(Is.MODIFIER, codes.ALGORITHM_NAME, risk.name),
         text(Is.MODIFIER, codes.ALGORITHM_VERSION, "published coefficients"),
-        text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, used),
+        text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, words.inputs(risk)),
     )
-
-
-def _remarks(finding: Finding) -> Iterator[Dataset]:
-    touching = finding.descriptors.juxtapleural
-    if touching is not None:
-        words = "The nodule touches the pleura." if touching else "The nodule does not touch the pleura."
-        yield text(Is.CONTAINED, codes.COMMENT, words)
-    words = f"Detection score {finding.detection_score:.3g}: comparable within this algorithm only, not a probability."
-    yield text(Is.CONTAINED, codes.COMMENT, words)
-
-
-def _plain(value: float | bool | str) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,65 @@
+"""The findings in plain words, for the reader of the report: every number here is also a coded item."""
+
+from ai_engine.domain import Category, Finding, Location, RiskScore
+from dicom_node.objects.tracking import TrackedFinding
+
+
+def nodule(each: TrackedFinding) -> str:
+    """Return one nodule as a radiologist would dictate it."""
+    finding = each.finding
+    measured, descriptors = finding.measurements, finding.descriptors
+    calcified = {True: ", calcified", False: ", not calcified", None: ""}[descriptors.calcified]
+    spiculated = {True: ", spiculated", False: ", not spiculated", None: ""}[descriptors.spiculated]
+    pleura = {True: ", touches the pleura", False: ", does not touch the pleura", None: ""}[descriptors.juxtapleural]
+    return (
+        f"{each.tracked.identifier}: {descriptors.nodule_type} nodule, {place(finding.location)}"
+        f"{calcified}{spiculated}{pleura}; mean diameter {measured.mean_diameter_mm:g} mm "
+        f"({measured.long_axis.length_mm:g} x {measured.short_axis.length_mm:g} mm), "
+        f"volume {measured.volume_mm3:.0f} mm3{_solid_part(finding)}. {category(finding.lung_rads)}."
+    )
+
+
+def place(location: Location) -> str:
+    """Return where in the lungs a nodule lies."""
+    if location.lobe:
+        return str(location.lobe)
+    return f"{location.laterality} lung, {location.zone} third"
+
+
+def category(assigned: Category) -> str:
+    """Return a category with its reason."""
+    missing = f"; not known: {', '.join(assigned.missing)}" if assigned.missing else ""
+    return f"{assigned.scheme} category {assigned.value or 'not assigned'}: {assigned.because}{missing}"
+
+
+def risk(each: TrackedFinding, score: RiskScore) -> str:
+    """Return a probability of cancer with its inputs, or what was missing for it."""
+    start = f"{each.tracked.identifier}: {score.name}, probability of cancer"
+    if score.value is not None:
+        return f"{start} {100 * score.value:.1f} % from {inputs(score)}."
+    known = f"; known: {inputs(score)}" if score.inputs else ""
+    return f"{start} not computed; not known: {', '.join(score.missing)}{known}."
+
+
+def detection(each: TrackedFinding) -> str:
+    """Return the strength of the evidence, and what it is not."""
+    score = f"{each.finding.detection_score:.3g}"
+    return (
+        f"{each.tracked.identifier}: detection score {score}, comparable within this algorithm only, not a probability."
+    )
+
+
+def inputs(score: RiskScore) -> str:
+    """Return the inputs of a risk model, by name."""
+    return ", ".join(f"{name} {_plain(value)}" for name, value in score.inputs.items())
+
+
+def _plain(value: float | bool | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _solid_part(finding: Finding) -> str:
+    solid = finding.measurements.solid_mean_diameter_mm
+    return "" if solid is None else f", solid part {solid:g} mm"
