@@ -159,39 +159,43 @@ class Reception:
             incoming.abort()
 
     def _take(self, incoming: Incoming) -> None:
+        stores, called = self._stores, self._called_ae_title
+        at = incoming.path
         try:
             ref = incoming.check()
-            held = self._stores.ledger.known_instance(self._called_ae_title, ref.sop_instance_uid)
-            if held is None:
-                self._keep(incoming, ref)
-            else:
-                self._again(incoming, ref, held)
+            # Where no file has its name the ledger is not asked first: it refuses to note what it knows.
+            held = (
+                stores.ledger.known_instance(called, ref.sop_instance_uid) if stores.spool.holds(called, ref) else None
+            )
+            if held is not None:
+                self._repeat(held, ref)
+                return
+            kept = stores.spool.keep(incoming, called, ref)
+            at = kept.path
+            if not stores.ledger.note_instance(called, self._id, kept):
+                self._known_after_all(kept)
         except (InstanceUnreadable, UidMismatch, InstanceConflict) as error:
-            self._put_aside(incoming, str(error))
+            aside = stores.spool.quarantine(at, str(error))
+            stores.ledger.note_quarantined(called, self._id, aside, str(error))
             raise
 
-    def _keep(self, incoming: Incoming, ref: InstanceRef) -> None:
-        kept = self._stores.spool.keep(incoming, self._called_ae_title, ref)
-        if not self._stores.ledger.note_instance(self._called_ae_title, self._id, kept):
-            raise LedgerError("the instance was noted by somebody else at the same moment")
-
-    def _again(self, incoming: Incoming, ref: InstanceRef, held: InstanceRef) -> None:
-        """Take in what comes under a UID that is held already."""
-        if not held.path.exists():
-            self._stores.spool.keep(incoming, self._called_ae_title, ref)
-            sameness, note = Sameness.SAME_BYTES, "the file was missing and is back"
-        elif held.digest == ref.digest and held.transfer_syntax_uid == ref.transfer_syntax_uid:
-            sameness, note = Sameness.SAME_BYTES, "identical"
+    def _repeat(self, held: InstanceRef, ref: InstanceRef) -> None:
+        """Accept what is held already; raises InstanceConflict where it is something else."""
+        if held.digest == ref.digest and held.transfer_syntax_uid == ref.transfer_syntax_uid:
+            note = str(Sameness.SAME_BYTES)
+        elif (sameness := identity.compare(held.path, ref.path)) != Sameness.DIFFERENT:
+            note = f"{sameness}, but another header or transfer syntax ({ref.transfer_syntax_uid}); the first is kept"
         else:
-            sameness = identity.compare(held.path, ref.path)
-            note = f"{sameness}, other header or transfer syntax ({ref.transfer_syntax_uid}); the first is kept"
-        if sameness == Sameness.DIFFERENT:
             raise InstanceConflict("other pixels or geometry under a SOP Instance UID that is held")
         self._stores.ledger.note_repeat(self._called_ae_title, self._id, ref.sop_instance_uid, note)
 
-    def _put_aside(self, incoming: Incoming, why: str) -> None:
-        aside = self._stores.spool.quarantine(incoming.path, why)
-        self._stores.ledger.note_quarantined(self._called_ae_title, self._id, aside, why)
+    def _known_after_all(self, kept: InstanceRef) -> None:
+        """Deal with an instance that was durable before the ledger said that it knows its UID."""
+        held = self._stores.ledger.known_instance(self._called_ae_title, kept.sop_instance_uid)
+        if held is not None and held.path != kept.path:
+            raise InstanceConflict("a SOP Instance UID that is held in another study")
+        note = "its file was missing and is back"
+        self._stores.ledger.note_repeat(self._called_ae_title, self._id, kept.sop_instance_uid, note)
 
 
 def _is(peer: CallingPeer, calling_ae_title: str, address: str) -> bool:

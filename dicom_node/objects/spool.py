@@ -165,6 +165,10 @@ class Spool:
         self._rename(incoming.path, path)
         return replace(ref, path=path)
 
+    def holds(self, called_ae_title: str, ref: InstanceRef) -> bool:
+        """Whether a received instance of this study and UID lies here."""
+        return self.path_of(called_ae_title, ref.study_instance_uid, ref.sop_instance_uid).exists()
+
     def path_of(self, called_ae_title: str, study_instance_uid: str, sop_instance_uid: str) -> Path:
         """Where a received instance lies."""
         return self._study_dir(called_ae_title, study_instance_uid) / f"{_name(sop_instance_uid, 32)}.dcm"
