@@ -82,7 +82,9 @@ def _retry_deliveries(connection: Connection, job: AnyRow) -> list[str]:
     stuck = (
         t.deliveries.c.job_id == job.id,
         t.deliveries.c.state == DeliveryState.PENDING,
-        t.deliveries.c.parked_at.is_not(None) | t.deliveries.c.next_attempt_at.is_not(None),
+        t.deliveries.c.parked_at.is_not(None)
+        | t.deliveries.c.next_attempt_at.is_not(None)
+        | t.deliveries.c.target.in_(sa.select(t.targets.c.name)),
     )
     targets = connection.scalars(sa.select(t.deliveries.c.target).where(*stuck)).all()
     connection.execute(sa.update(t.deliveries).where(*stuck).values(parked_at=None, next_attempt_at=None))

@@ -5,10 +5,10 @@ node wait longer for what may still come.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 
 from dicom_node.jobs.records import AssociationFacts, SeriesFacts
@@ -21,6 +21,8 @@ BROKEN = ("aborted", "lost")
 _SAME_POSITION_MM = 0.01
 # A step of one and a half times the usual one cannot be jitter of the table.
 _GAP_RATIO = 1.5
+# So many equal steps in a row were scanned like that (a head with a finer base), nothing is missing.
+_OTHER_SPACING_RUN = 5
 _ENDINGS = {
     None: "still open but idle",
     "released": "released",
@@ -133,6 +135,11 @@ def last_break(associations: Iterable[AssociationFacts]) -> datetime | None:
     return max(ends, default=None)
 
 
+def came_after(association: AssociationFacts, broken_at: datetime) -> bool:
+    """Tell whether an association can make up for one that broke: opened afterwards and not broken itself."""
+    return association.opened_at >= broken_at and association.how_ended not in BROKEN
+
+
 def _broke_off(series: SeriesFacts) -> bool:
     """Tell whether the series' last broken association was not made up for.
 
@@ -142,7 +149,7 @@ def _broke_off(series: SeriesFacts) -> bool:
     broken_at = last_break(series.associations)
     if broken_at is None:
         return False
-    resumed = any(one.n_new for one in series.associations if one.opened_at >= broken_at)
+    resumed = any(one.n_new for one in series.associations if came_after(one, broken_at))
     return not resumed and series.n_held_again < len(series.headers)
 
 
@@ -202,8 +209,14 @@ def _steps(along_mm: list[float]) -> Spacing | None:
     if len(steps) < 2:
         return None
     usual_mm = median(steps)
-    gaps = [(number, mm) for number, mm in enumerate(steps, start=1) if mm > _GAP_RATIO * usual_mm]
-    return Spacing(usual_mm, tuple(gaps))
+    return Spacing(usual_mm, tuple(_gaps(steps, usual_mm)))
+
+
+def _gaps(steps_mm: list[float], usual_mm: float) -> Iterator[tuple[int, float]]:
+    for _, run in groupby(enumerate(steps_mm, start=1), key=lambda step: round(step[1], 1)):
+        steps = list(run)
+        if steps[0][1] > _GAP_RATIO * usual_mm and len(steps) < _OTHER_SPACING_RUN:
+            yield from steps
 
 
 def _agreed(headers: Sequence[Header], keyword: str) -> int | None:

@@ -9,11 +9,10 @@ from sqlalchemy.engine import Connection
 
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.evidence import came_after, last_break
 from dicom_node.jobs.records import AssociationFacts, SeriesFacts, StudyFacts
 from dicom_node.jobs.rows import AnyRow
 from dicom_node.jobs.states import JobState
-
-BROKEN = ("aborted", "lost")
 
 
 class Facts(Ledger):
@@ -111,9 +110,9 @@ def _association(row: AnyRow, n_new: int, last_at: datetime) -> AssociationFacts
 
 
 def _n_held_again(held: list[AnyRow], repeats: list[AnyRow], associations: Sequence[AssociationFacts]) -> int:
-    broken = [one.ended_at for one in associations if one.how_ended in BROKEN and one.ended_at is not None]
-    if not broken:
+    broken_at = last_break(associations)
+    if broken_at is None:
         return 0
-    later = {one.id for one in associations if one.opened_at >= max(broken)}
+    later = {one.id for one in associations if came_after(one, broken_at)}
     seen = {row.instance_id for row in repeats if row.association_id in later}
     return len(seen | {row.id for row in held if row.association_id in later})

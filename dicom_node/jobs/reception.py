@@ -12,6 +12,7 @@ from dicom_node.domain import InstanceRef
 from dicom_node.jobs import states
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.database import Clock, Ledger, utc_now
+from dicom_node.jobs.evidence import BROKEN
 from dicom_node.jobs.group_commit import GroupCommit
 from dicom_node.jobs.rows import AnyRow, columns_of_instance, instance_of
 from dicom_node.jobs.states import JobEvent, JobState
@@ -226,7 +227,7 @@ def _sent_again(connection: Connection, instance: AnyRow) -> bool:
         t.instances.c.series_instance_uid == instance.series_instance_uid,
         t.instances.c.removing_at.is_(None),
     )
-    broke = t.associations.c.how_ended.in_(("aborted", "lost"))
+    broke = t.associations.c.how_ended.in_(BROKEN)
     carried = t.instances.join(t.associations, t.associations.c.id == t.instances.c.association_id)
     broken_at = connection.scalar(
         sa.select(sa.func.max(t.associations.c.ended_at)).select_from(carried).where(*series, broke)
@@ -239,7 +240,7 @@ def _sent_again(connection: Connection, instance: AnyRow) -> bool:
     n_again = connection.scalar(
         sa.select(sa.func.count(sa.distinct(t.repeats.c.instance_id)))
         .select_from(again)
-        .where(*series, t.associations.c.opened_at >= broken_at)
+        .where(*series, t.associations.c.opened_at >= broken_at, sa.func.coalesce(~broke, True))
     )
     n_held = connection.scalar(sa.select(sa.func.count()).select_from(t.instances).where(*series))
     return n_again == n_held
