@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from PIL import Image
 from pydicom import Dataset
 
 from ai_engine.domain import ClinicalContext, Sex
 from dicom_node.domain import Job, Outcome, SeriesVerdict
-from dicom_node.objects import seg, sr
+from dicom_node.objects import key_images, overlay, seg, sr
 from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries, Tracked
 from dicom_node.objects.sr_groups import SegmentReference
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
@@ -27,6 +28,7 @@ __all__ = [
     "ResultObject",
     "Tracked",
     "clinical_context",
+    "overlays",
     "record_from_header",
     "results",
     "tracked_nodules",
@@ -80,12 +82,17 @@ def results(
         Segmentations first, then key images, the report last: it refers to the others.
     """
     found = track(analysed, context)
-    segmentations = [
-        ResultObject("seg", dataset)
-        for i, (each, tracked) in enumerate(zip(analysed, found, strict=True))
-        if tracked
-        for dataset in seg.encode(each.series, tracked, template, context, _seg_series(context, each, i))
-    ]
+    pictures: list[ResultObject] = []
+    segmentations: list[ResultObject] = []
+    for i, (each, tracked) in enumerate(zip(analysed, found, strict=True)):
+        if tracked:
+            into = _series_of("seg", each, i, context)
+            segments = seg.encode(each.series, tracked, template, context, into)
+            segmentations += [ResultObject("seg", dataset) for dataset in segments]
+        if tracked and context.key_images:
+            into = _series_of("key_images", each, i, context)
+            images = key_images.encode(each.series, tracked, template, context, into)
+            pictures += [ResultObject("key_images", dataset) for dataset in images]
     report = sr.StudyReport(
         outcome=_outcome(analysed, found),
         analysed=analysed,
@@ -99,7 +106,15 @@ def results(
         used=[_item_in_words(item) for item in record.items()],
         missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
     )
-    return [*segmentations, ResultObject("sr", sr.encode(report, template, context, _sr_series(context)))]
+    return [*segmentations, *pictures, ResultObject("sr", sr.encode(report, template, context, _sr_series(context)))]
+
+
+def overlays(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> Iterator[tuple[str, Image.Image]]:
+    """Yield a picture of each nodule's key slice, with a file name for it."""
+    for i, (each, found) in enumerate(zip(analysed, track(analysed, context), strict=True), start=1):
+        for tracked in found:
+            name = f"series-{i}-{tracked.tracked.identifier.lower().replace(' ', '-')}.png"
+            yield name, overlay.draw(each.series, found, tracked)
 
 
 def tracked_nodules(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> tuple[Tracked, ...]:
@@ -178,9 +193,13 @@ def _reference(dataset: Dataset) -> InstanceReference:
     )
 
 
-def _seg_series(context: ObjectContext, each: AnalysedSeries, index: int) -> ResultSeries:
-    uid = context.uid("seg", each.series.series_instance_uid)
-    return ResultSeries(uid, _SEG_NUMBER + index, "SEG", _described("lung nodule segments", context))
+def _series_of(
+    kind: Literal["seg", "key_images"], each: AnalysedSeries, index: int, context: ObjectContext
+) -> ResultSeries:
+    uid = context.uid(kind, each.series.series_instance_uid)
+    if kind == "seg":
+        return ResultSeries(uid, _SEG_NUMBER + index, "SEG", _described("lung nodule segments", context))
+    return ResultSeries(uid, _KEY_IMAGES_NUMBER + index, "OT", _described("lung nodule images", context))
 
 
 def _sr_series(context: ObjectContext) -> ResultSeries:

@@ -190,6 +190,8 @@ class ObjectContext:
         The SR of the revision that this one replaces.
     earlier : tuple of Tracked
         The nodules of that revision.
+    key_images : bool
+        Whether any destination takes Secondary Captures.
     """
 
     installation_uid: str
@@ -202,6 +204,7 @@ class ObjectContext:
     algorithm: Algorithm
     predecessor: InstanceReference | None = None
     earlier: tuple[Tracked, ...] = ()
+    key_images: bool = False
 
     def uid(self, *facts: str) -> str:
         """Return the UID that this job, and no other, gives to these facts."""

@@ -13,8 +13,8 @@ def nodule(each: TrackedFinding) -> str:
     pleura = {True: ", touches the pleura", False: ", does not touch the pleura", None: ""}[descriptors.juxtapleural]
     return (
         f"{each.tracked.identifier}: {descriptors.nodule_type} nodule, {place(finding.location)}"
-        f"{calcified}{spiculated}{pleura}; mean diameter {measured.mean_diameter_mm:g} mm "
-        f"({measured.long_axis.length_mm:g} x {measured.short_axis.length_mm:g} mm), "
+        f"{calcified}{spiculated}{pleura}; mean diameter {measured.mean_diameter_mm:.1f} mm "
+        f"({measured.long_axis.length_mm:.1f} x {measured.short_axis.length_mm:.1f} mm), "
         f"volume {measured.volume_mm3:.0f} mm3{_solid_part(finding)}. {category(finding.lung_rads)}."
     )
 
