@@ -6,7 +6,7 @@ import numpy as np
 
 from ai_engine.domain import FloatArray, Laterality
 from ai_engine.errors import VolumeError
-from ai_engine.phantom.anatomy import lung_depth
+from ai_engine.phantom.anatomy import Plane, lung_depth
 from ai_engine.phantom.frame import NATURAL_LUNG_HEIGHT_MM, Frame
 
 
@@ -31,7 +31,9 @@ class LungPosition:
 
 
 def place(frame: Frame, position: LungPosition, room_mm: float) -> FloatArray:
-    """Find the point nearest to the position that is at least ``room_mm`` below the pleura and from the volume's ends.
+    """Find a point near the position that is at least ``room_mm`` below the pleura and from the volume's ends.
+
+    Where the lung is too narrow at the wanted height, the nearest height towards its middle is taken.
 
     Returns
     -------
@@ -41,29 +43,39 @@ def place(frame: Frame, position: LungPosition, room_mm: float) -> FloatArray:
     Raises
     ------
     VolumeError
-        The lung has no such room at this height.
+        The lung has no such room.
     """
-    h = _height(frame, position.height, room_mm)
     x, y = np.meshgrid(np.arange(0, 140.0), np.arange(-95.0, 95.0))
     x *= -1 if position.laterality is Laterality.RIGHT else 1
-    depth = lung_depth(x.astype(np.float32), y.astype(np.float32), h)
+    plane = x.astype(np.float32), y.astype(np.float32)
+    for h in _heights(frame, position.height, room_mm):
+        room = np.logical_and.reduce([lung_depth(*plane, h + up * frame.stretch) >= r for up, r in _ball(room_mm)])
+        if room.any():
+            row, column = _within(lung_depth(*plane, h), position)
+            away = np.where(room, np.hypot(x - x[row, column], y - y[row, column]), np.inf)
+            best = np.unravel_index(int(np.argmin(away)), away.shape)
+            return frame.lps_mm((x[best], y[best], h))
+    raise VolumeError(f"no room for {2 * room_mm:.0f} mm in the {position.laterality} lung")
+
+
+def _ball(radius_mm: float) -> list[tuple[float, float]]:
+    """Cuts through a ball: offset from its centre, radius of the cut; mm."""
+    return [(radius_mm * float(np.sin(a)), radius_mm * float(np.cos(a))) for a in np.linspace(-np.pi / 2, np.pi / 2, 7)]
+
+
+def _heights(frame: Frame, share: float, room_mm: float) -> list[float]:
+    """Heights h in mm to try: at this share of the visible lung, then towards its middle; never too near the ends."""
+    h = np.sort(frame.axes_xyh_mm()[2])
+    room = room_mm * frame.stretch
+    low, high = max(h[0], 0.0), min(h[-1], NATURAL_LUNG_HEIGHT_MM)
+    wanted, middle = low + share * (high - low), (low + high) / 2
+    steps = np.linspace(wanted, middle, 1 + int(abs(middle - wanted) / 2))
+    return [float(step) for step in steps if h[0] + room <= step <= h[-1] - room]
+
+
+def _within(depth: Plane, position: LungPosition) -> tuple[int, int]:
+    """Row and column at the wanted shares of the lung's extent (r, c) at one height."""
     rows = np.nonzero((depth > 0).any(axis=1))[0]
-    room = depth >= room_mm
-    if not room.any():
-        raise VolumeError(
-            f"no room for {2 * room_mm:.0f} mm in the {position.laterality} lung at {position.height:.2f}"
-        )
     row = rows[round(position.front_to_back * (len(rows) - 1))]
     columns = np.nonzero(depth[row] > 0)[0]
-    column = columns[round(position.inside_out * (len(columns) - 1))]
-    away = np.where(room, np.hypot(x - x[row, column], y - y[row, column]), np.inf)
-    best = np.unravel_index(int(np.argmin(away)), away.shape)
-    return frame.lps_mm((x[best], y[best], h))
-
-
-def _height(frame: Frame, share: float, room_mm: float) -> float:
-    """Height h in mm at this share of the visible lung, at least ``room_mm`` from the volume's ends."""
-    h = np.sort(frame.axes_xyh_mm()[2])
-    low, high = max(h[0], 0.0), min(h[-1], NATURAL_LUNG_HEIGHT_MM)
-    room = room_mm * frame.stretch
-    return float(np.clip(low + share * (high - low), h[0] + room, h[-1] - room))
+    return int(row), int(columns[round(position.inside_out * (len(columns) - 1))])

@@ -104,19 +104,21 @@ def paint(x: Plane, y: Plane, h: float, blood_hu: float, parenchyma: Plane) -> t
 
 def _soft_parts(canvas: Canvas, cavity: Plane) -> None:
     x, y, h = canvas.x, canvas.y, canvas.h
-    neck = 34 * float(np.exp(-max(h + 20, 0) / 40))
+    neck = 34 * float(np.exp(-max(h + 20, 0) / 40))  # the chest is narrower at the top, and more of it is muscle
     body = ellipse_depth(x, y - 0.6 * gutters(x, y), (0, 1), (170 - neck, 115 - neck / 2))
-    canvas.fill(body, 0.0)  # skin
-    canvas.fill(body - 2, FAT_HU)
+    canvas.fill(body, FAT_HU)
     canvas.organs(MUSCLES)
-    canvas.fill(np.minimum(cavity + 15, body - 6), MUSCLE_HU)
+    canvas.fill(np.minimum(cavity + 15 + neck, body - 6), MUSCLE_HU)
+    canvas.organs(SCAPULAE)
+    canvas.fill(6 - body, FAT_HU)  # below the skin, whatever muscle reaches there
+    canvas.fill(2 - body, 0.0)  # skin
+    canvas.fill(-body, AIR_HU)
     canvas.fill(cavity + 1, FAT_HU)
     below = np.minimum(cavity, 0.7 * (h - diaphragm_h(x, y)))
     canvas.fill(below, np.where(x < 18, np.float32(LIVER_HU), np.float32(FAT_HU)))
     if h > 195:
         canvas.organs(ABDOMEN)
     canvas.organs(MEDIASTINUM)
-    canvas.organs(SCAPULAE)
     _couch(canvas)
 
 
