@@ -15,7 +15,9 @@
     ├ InstanceUnreadable                      no          0xC000 to the sender
     ├ UidMismatch                             no          0xA900 to the sender
     ├ InstanceConflict                        no          0xC100 to the sender
-    ├ ConnectionLost, PeerMisbehaved          no          the association ends, one line in the log
+    ├ ConnectionLost                          no          the association ends, one line in the log
+    │ └ PeerSilent                            no          as above
+    ├ PeerMisbehaved                          no          A-ABORT to the peer, one line in the log
     ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
     ├ CaseDataMissing                         no          the command line says what to install
     ├ ResultInvalid                           no          result quarantined, job says so
@@ -88,9 +90,10 @@ class StoreRefused(PeerError):
     """The peer answered a C-STORE with a failure status."""
 
     def __init__(self, peer: RemoteAE, status: int, comment: str = "") -> None:
-        super().__init__(peer, f"C-STORE refused with status 0x{status:04X} {comment}".rstrip())
+        super().__init__(peer, f"C-STORE refused with status 0x{status:04X}" + (f": {comment}" if comment else ""))
         self.status = status
-        self.transient = (status & 0xFF00) == 0xA700
+        # out of resources; PS3.7 annex C: processing failure, resource limitation
+        self.transient = (status & 0xFF00) == 0xA700 or status in (0x0110, 0x0213)
 
 
 class SpoolError(NodeError):
@@ -122,7 +125,11 @@ class InstanceConflict(NodeError):
 
 
 class ConnectionLost(NodeError):
-    """A peer that called us is gone, or was silent for too long."""
+    """A peer that called us is gone."""
+
+
+class PeerSilent(ConnectionLost):
+    """A peer that called us did not send, or did not read, in time."""
 
 
 class PeerMisbehaved(NodeError):
