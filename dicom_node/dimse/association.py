@@ -23,7 +23,7 @@ from pynetdicom.presentation import PresentationContext
 from dicom_node.dimse import connection, contexts, messages, statuses
 from dicom_node.dimse.connection import Connection, Pdu
 from dicom_node.dimse.messages import Request
-from dicom_node.errors import ConnectionLost, PeerMisbehaved
+from dicom_node.errors import ConnectionLost, PeerMisbehaved, PeerSilent
 from dicom_node.objects.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _LOG = logging.getLogger(__name__)
@@ -125,24 +125,30 @@ class AcceptedAssociation:
         self._wire.expect_data()
         self._wire.send(_accept(requested, answered))
 
-    def serve(self, service: Service, ended: Callable[[], bool]) -> bool:
-        """Answer requests until the peer releases (True) or aborts (False); ``ended`` ends it between two requests.
+    def serve(self, service: Service, stopping: Callable[[], bool]) -> None:
+        """Answer requests until the peer releases the association, or is silent for ``idle_timeout_s``.
+
+        A peer that is silent between two messages has nothing under way: it is told A-ABORT, and that is no loss.
 
         Raises
         ------
-        ConnectionLost, PeerMisbehaved
+        PeerAborted, ConnectionLost, PeerMisbehaved
             It ended otherwise.
         """
-        while not ended():
+        while not stopping():
             self.is_idle = True
-            kind = self._wait_for_data()
+            try:
+                kind = self._wait_for_data()
+            except PeerSilent:
+                self._wire.send(abort_pdu(0))
+                return
             self.is_idle = False
             if kind == connection.RELEASE_RQ:
                 self._wire.take(4, self._pdu.deadline)
                 self._wire.send(_RELEASE_RP)
-                return True
+                return
             if kind == connection.ABORT:
-                return False
+                raise PeerAborted("between two messages")
             self._serve_one(service)
         raise PeerMisbehaved("the node is being stopped")
 
@@ -175,7 +181,7 @@ class AcceptedAssociation:
     def _next_fragment(self) -> tuple[int, int, int]:
         """Read the head of a presentation data value: context id, message control header, bytes of the fragment."""
         if (kind := self._wait_for_data()) == connection.ABORT:
-            raise PeerAborted("an abort within a message")
+            raise PeerAborted("within a message")
         if kind != connection.P_DATA or self._left < 6:
             raise PeerMisbehaved("a message that is not complete", abort_reason=2)
         length, context_id, control = struct.unpack(">LBB", self._wire.take(6, self._pdu.deadline))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dicom_node.errors import ConnectionLost, PeerMisbehaved
+from dicom_node.errors import ConnectionLost, PeerMisbehaved, PeerSilent
 
 # PDU types, PS3.8 sections 9.3.2 to 9.3.8
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
@@ -72,7 +72,7 @@ class Connection:
         Raises
         ------
         ConnectionLost
-            The peer closed, or it was not complete in time.
+            The peer closed, or the request was not complete in time (PeerSilent).
         PeerMisbehaved
             Something else came.
         """
@@ -160,7 +160,7 @@ class Connection:
             self._socket.settimeout(left)
             n_bytes = self._socket.recv_into(self._buffer[self._end :])
         except TimeoutError:
-            raise ConnectionLost("timed out") from None
+            raise PeerSilent("no more bytes in time") from None
         except OSError as error:
             raise ConnectionLost(str(error)) from error
         if not n_bytes:

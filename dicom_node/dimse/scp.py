@@ -104,7 +104,8 @@ class Scp:
         reception = Reception(self._stores, peer.address)
         how: Ending = "aborted"
         try:
-            how = self._converse(peer, reception)
+            self._converse(peer, reception)
+            how = "released"
         except Rejected as rejection:
             _LOG.warning("association from %s rejected: %s", peer.address, rejection)
             self._say(peer, rejection.pdu)
@@ -112,24 +113,22 @@ class Scp:
             _LOG.warning("association from %s aborted: %s", peer.address, error)
             self._say(peer, abort_pdu(error.abort_reason))
         except ConnectionLost as error:
-            how = "lost"
-            _LOG.log(logging.WARNING if peer.is_established else logging.DEBUG, "%s lost: %s", peer.address, error)
+            how = "aborted" if isinstance(error, PeerAborted) else "lost"
+            # A connection that asks for nothing is a port scan or a health check.
+            level = logging.WARNING if peer.is_established else logging.DEBUG
+            _LOG.log(level, "association from %s %s: %s", peer.address, how, error)
         except Exception:
             _LOG.exception("association from %s aborted: a mistake of ours", peer.address)
             self._say(peer, abort_pdu(0))
         finally:
             self._part(peer, reception, how)
 
-    def _converse(self, peer: _Peer, reception: Reception) -> Ending:
+    def _converse(self, peer: _Peer, reception: Reception) -> None:
         def admit(requested: Requested) -> None:
             self._admit(peer, reception, requested)
 
         peer.association.establish(self._dicom.association_request_timeout_s, admit)
-        try:
-            released = peer.association.serve(reception, self._stopping.is_set)
-        except PeerAborted:
-            released = False
-        return "released" if released else "aborted"
+        peer.association.serve(reception, self._stopping.is_set)
 
     def _admit(self, peer: _Peer, reception: Reception, requested: Requested) -> None:
         reception.check(requested)

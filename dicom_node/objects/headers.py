@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.uid import UID
 
 from dicom_node.domain import InstanceRef
@@ -25,6 +25,7 @@ _IMPLICIT_LE, _EXPLICIT_LE, _EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1
 # Deflated Explicit VR Little Endian; the two JPIP syntaxes that are deflated as well.
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _NATIVE = frozenset({_IMPLICIT_LE, _EXPLICIT_LE, _EXPLICIT_BE}) | _DEFLATED
+_VIDEO = "1.2.840.10008.1.2.4.10"  # MPEG2, MPEG-4 and HEVC put many frames into one fragment
 _UID = re.compile(r"[0-9.]{1,64}")
 _MAX_INFLATED = 4 << 30
 
@@ -201,14 +202,17 @@ def _value(raw: bytes, kind: str, charsets: list[str], little: bool) -> object:
     if kind == "ushort":
         return struct.unpack("<H" if little else ">H", raw[:2])[0] if len(raw) >= 2 else None
     if kind == "text":
-        return _text(raw) if raw.isascii() else _decoded(raw, charsets)
+        # The escape sequences of ISO 2022 are of 7 bits.
+        return _text(raw) if raw.isascii() and b"\x1b" not in raw else _decoded(raw, charsets)
     if kind == "texts":
         return _texts(raw)
     numbers = [_number(text) for text in _texts(raw)]
     if kind == "numbers":
         return None if None in numbers else numbers
     first = numbers[0] if numbers else None
-    return int(first) if kind == "integer" and first is not None else first
+    if kind == "integer" and first is not None:
+        return int(first) if abs(first) < 1 << 31 else None
+    return first
 
 
 def _text(raw: bytes) -> str:
@@ -222,8 +226,9 @@ def _texts(raw: bytes) -> list[str]:
 
 def _decoded(raw: bytes, charsets: list[str]) -> str:
     """Text in the data set's own character set; what cannot be decoded becomes U+FFFD, no text is worth an image."""
+    known = [charset for charset in charsets if charset in python_encoding] or [""]
     try:
-        return decode_bytes(raw, convert_encodings(charsets or [""]), {0x0D, 0x0A, 0x09, 0x0C}).strip(" \0")
+        return decode_bytes(raw, convert_encodings(known), {0x0D, 0x0A, 0x09, 0x0C}).strip(" \0")
     except (LookupError, ValueError):
         return _text(raw)
 
@@ -254,7 +259,7 @@ def _check_pixels(header: dict[str, object], pixels: PixelElement | None, transf
         form = "native" if pixels.n_fragments is None else "encapsulated"
         raise InstanceUnreadable(f"{form} pixel data in transfer syntax {UID(transfer_syntax_uid).name}")
     if pixels.n_fragments is not None:
-        if pixels.n_fragments < _count(header, "NumberOfFrames", 1):
+        if pixels.n_fragments < _count(header, "NumberOfFrames", 1) and not transfer_syntax_uid.startswith(_VIDEO):
             raise InstanceUnreadable(f"{header['NumberOfFrames']} frames in {pixels.n_fragments} fragments")
     elif pixels.n_bytes < _native_bytes(header):
         raise InstanceUnreadable(f"pixel data of {pixels.n_bytes} bytes where {_native_bytes(header)} are announced")
