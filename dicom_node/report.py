@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from ai_engine.domain import ClinicalContext, Sex
-from dicom_node.domain import Job, Outcome, SeriesVerdict
+from dicom_node.domain import Job, Outcome, Reason, SeriesVerdict
 from dicom_node.objects import key_images, overlay, seg, sr
 from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries, Tracked
 from dicom_node.objects.sr_groups import SegmentReference
@@ -93,6 +93,7 @@ def results(
             into = _series_of("key_images", each, i, context)
             images = key_images.encode(each.series, tracked, template, context, into)
             pictures += [ResultObject("key_images", dataset) for dataset in images]
+    reason, detail = _why_not(job, verdicts)
     report = sr.StudyReport(
         outcome=_outcome(analysed, found),
         analysed=analysed,
@@ -100,9 +101,9 @@ def results(
         segments=dict(_segments(segmentations)),
         segmentations=[_reference(result.dataset) for result in segmentations],
         verdicts=verdicts,
-        reason=job.reason,
-        detail=job.detail,
-        completeness=_completeness(job),
+        reason=reason,
+        detail=detail,
+        completeness=list(_completeness(job)),
         used=[_item_in_words(item) for item in record.items()],
         missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
     )
@@ -220,6 +221,19 @@ def _item_in_words(item: Item) -> str:
     return f"{_INPUTS.get(item.name, item.name)}: {words} (from {item.source}{when})"
 
 
-def _completeness(job: Job) -> list[str]:
-    """Return the evidence on which the study was held to be complete, one sentence for each fact."""
-    return [f"{name.replace('_', ' ')}: {value}" for name, value in job.evidence.items() if value not in (None, [], {})]
+def _completeness(job: Job) -> Iterator[str]:
+    """Yield in words why the study was held to be complete (``jobs/settle.py``): as a whole, and by series."""
+    if words := job.evidence.get("words"):
+        yield f"{words}."
+    series = job.evidence.get("series")
+    for uid, evidence in series.items() if isinstance(series, dict) else ():
+        if words := evidence.get("words"):
+            yield f"series ...{uid[-8:]}: {words}."
+
+
+def _why_not(job: Job, verdicts: Sequence[SeriesVerdict]) -> tuple[Reason | None, str]:
+    """Return why nothing was analysed: what the job says, else the reason of the largest CT series."""
+    if job.reason is not None or not verdicts:
+        return job.reason, job.detail
+    nearest = max(verdicts, key=lambda verdict: (verdict.reason != Reason.NOT_CT, verdict.n_instances))
+    return nearest.reason, nearest.detail
