@@ -1,0 +1,48 @@
+"""The ``emerald`` command: one module per command, each with ``add`` (its arguments) and ``run`` (its work).
+
+Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command line or a setting is wrong,
+130 interrupted.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from dicom_node.cli import analyse, check, demo, jobs, send, serve, worker
+from dicom_node.errors import NodeError, SettingsError
+
+_COMMANDS = (serve, worker, send, jobs, check, analyse, demo)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return int(arguments.run(arguments))
+    except SettingsError as error:
+        print(f"emerald: {error}", file=sys.stderr)
+        return 2
+    except NodeError as error:
+        print(f"emerald: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; the documentation tests walk it."""
+    parser = argparse.ArgumentParser(
+        prog="emerald",
+        description="A DICOM node that finds, segments and scores lung nodules on CT. Research use only.",
+    )
+    parser.add_argument(
+        "--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"), help="how much to log (INFO)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add(commands)
+    return parser

@@ -1,0 +1,118 @@
+"""``emerald analyse``: the same analysis on a folder of files, without network and ledger."""
+
+import argparse
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from dicom_node import node, pipeline
+from dicom_node.cli.files import find_instances, print_skipped
+from dicom_node.cli.options import Commands, add_config, load_settings
+from dicom_node.cli.tables import findings_table
+from dicom_node.domain import InstanceRef, Job, Outcome
+from dicom_node.findings import findings_as_json
+from dicom_node.objects import overlay
+from dicom_node.objects.tracking import track
+from dicom_node.settings import Pipeline
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "analyse",
+        help="analyse a folder of CT files",
+        description="Analyse every study below DIR and write SEG, SR, overlay PNGs and findings.json. No network, no "
+        "ledger. Exits with 1 when a study was not analysed; its SR says why.",
+    )
+    add_config(parser)
+    parser.add_argument("dir", type=Path, metavar="DIR", help="a folder of DICOM files, or one file")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse; 1 when a study was not analysed."""
+    settings = load_settings(arguments)
+    instances, skipped = find_instances(arguments.dir)
+    print_skipped(skipped)
+    studies: dict[str, list[InstanceRef]] = {}
+    for ref in instances:
+        studies.setdefault(ref.study_instance_uid, []).append(ref)
+    told = []
+    for number, refs in enumerate(studies.values(), start=1):
+        folder = arguments.out if len(studies) == 1 else arguments.out / f"study-{number}"
+        told.append(analyse_study(refs, settings.pipelines[0], folder, quiet=arguments.json))
+    if arguments.json:
+        print(json.dumps(told, indent=2))
+    return 0 if all(each["outcome"] != Outcome.NOT_ANALYSED for each in told) else 1
+
+
+def analyse_study(refs: list[InstanceRef], chosen: Pipeline, folder: Path, *, quiet: bool) -> dict[str, object]:
+    """Analyse one study, write its results into ``folder`` and return what was found as JSON."""
+    job = _job(refs, chosen)
+    engine = node.engine_for(chosen.engine)
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), disable=quiet) as bar:
+        task = bar.add_task("reading")
+        study = pipeline.examine(refs, job, chosen, engine, lambda stage, _: bar.update(task, description=stage))
+    context = pipeline.object_context(job, refs, study, engine, _identity())
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, result in pipeline.named(pipeline.build(job, study, context)):
+        result.dataset.save_as(folder / f"{name}.dcm", enforce_file_format=True)
+    for each, found in zip(study.analysed, track(study.analysed, context), strict=True):
+        for one in found:
+            name = one.tracked.identifier.lower().replace(" ", "-")
+            overlay.draw(each.series, found, one).save(folder / f"{name}.png")
+    told = _told(study, findings_as_json(study.analysed, context))
+    (folder / "findings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
+    if not quiet:
+        _print(told, folder)
+    return told
+
+
+def _job(refs: list[InstanceRef], chosen: Pipeline) -> Job:
+    now = datetime.now(UTC)
+    evidence = {"words": f"{len(refs)} images read from a folder; nothing is known of their reception"}
+    return Job(
+        id=0,
+        called_ae_title=chosen.called_ae_title,
+        study_instance_uid=refs[0].study_instance_uid,
+        revision=1,
+        state="READY",
+        created_at=now,
+        settled_at=now,
+        evidence=dict(evidence),
+    )
+
+
+def _identity() -> pipeline.Identity:
+    """Each run makes new objects: they carry the time of the run, and must not pass for those of another."""
+    return pipeline.Identity(f"2.25.{uuid.uuid4().int}", node.software_version())
+
+
+def _told(study: pipeline.Study, findings: dict[str, object]) -> dict[str, object]:
+    return {
+        "outcome": study.outcome,
+        "reason": study.reason,
+        "detail": study.detail,
+        "series_verdicts": [
+            {"series_instance_uid": v.series_instance_uid, "series_number": v.series_number, "verdict": v.words}
+            for v in study.verdicts
+        ],
+        **findings,
+    }
+
+
+def _print(told: dict[str, object], folder: Path) -> None:
+    console = Console()
+    for verdict in told["series_verdicts"]:  # type: ignore[attr-defined]
+        console.print(f"series {verdict['series_number']}: {verdict['verdict']}")
+    if told["findings"]:
+        console.print(findings_table(told["findings"]))  # type: ignore[arg-type]
+    elif told["outcome"] == Outcome.NO_FINDING:
+        console.print("no nodule found")
+    console.print(f"results are in {folder}. Research use only.")

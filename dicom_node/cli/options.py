@@ -1,0 +1,42 @@
+"""Options and values that several commands take."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dicom_node import settings
+from dicom_node.domain import RemoteAE
+from dicom_node.errors import SettingsError
+
+Commands = Any  # argparse has no public name for the object that add_subparsers returns
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (TOML); without it: defaults and EMERALD_* variables"
+    )
+
+
+def load_settings(arguments: argparse.Namespace) -> settings.Settings:
+    """Read the settings that ``--config`` names; raises ``SettingsError``."""
+    return settings.load(arguments.config)
+
+
+def remote_ae(text: str) -> RemoteAE:
+    """Parse ``AE@host:port``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is not of that form; the message shows the form.
+    """
+    try:
+        ae_title, address = text.rsplit("@", 1)
+        host, port = address.rsplit(":", 1)
+        values = {"name": "peer", "ae_title": ae_title, "host": host.strip("[]"), "port": int(port)}
+        return settings.parse({"destinations": [values]}).destinations[0].remote
+    except (ValueError, SettingsError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not AE_TITLE@host:port, for example PACS@10.0.0.5:104"
+        ) from error

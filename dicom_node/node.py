@@ -1,0 +1,245 @@
+"""The composition root: settings in, running parts out. The one place that builds adapters."""
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Protocol, Self
+
+from ai_engine.engine import Engine
+from dicom_node import pipeline
+from dicom_node.dimse import scu
+from dicom_node.dimse.scp import Scp
+from dicom_node.errors import NodeError, PeerError
+from dicom_node.jobs import housekeeping, settle
+from dicom_node.jobs.store import Store
+from dicom_node.jobs.worker import Steps, Worker
+from dicom_node.objects.spool import Spool, reconcile
+from dicom_node.settings import EngineSettings, Settings
+
+_LOG = logging.getLogger(__name__)
+_TICK_S = 0.25
+_SWEEP_S = 5.0
+_HOUSEKEEPING_S = 60.0
+_PROBE_S = 60.0
+
+
+class Launcher(Protocol):
+    """Who runs the steps: worker processes, or Celery workers."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def tend(self) -> None:
+        """Do what is due; called a few times a second."""
+
+    def stop(self) -> None:
+        """End what was started."""
+
+
+def software_version() -> str:
+    """Return the version of the installed distribution."""
+    return version("emerald-node")
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the ledger that the settings name."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Store(settings.ledger_url, max_attempts=settings.worker.attempts)
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Open the spool in ``data_dir``."""
+    return Spool(settings.data_dir, settings.dicom.min_free_mb, settings.dicom.max_object_mb)
+
+
+def build_parts(settings: Settings) -> pipeline.Parts:
+    """Build what the steps of a job work with."""
+    return pipeline.Parts(
+        settings=settings,
+        store=open_store(settings),
+        spool=open_spool(settings),
+        identity=pipeline.Identity(installation_uid(settings.data_dir), software_version()),
+        engine_for=engine_for,
+    )
+
+
+@cache
+def engine_for(settings: EngineSettings) -> Engine:
+    """Return the engine of these settings, built once in a process."""
+    return Engine(settings.detection_threshold)
+
+
+def installation_uid(data_dir: Path) -> str:
+    """Return the UID of this installation; the first call makes it."""
+    path = data_dir / "installation"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(f"2.25.{uuid.uuid4().int}\n", encoding="ascii")
+        try:
+            os.link(draft, path)  # the first of several processes wins
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()
+
+
+def build_steps(parts: pipeline.Parts) -> Steps:
+    """Return the steps of a job over these parts."""
+    return Steps(
+        analyse=lambda job, progress: pipeline.analyse(job, parts, progress),
+        deliver=lambda delivery: pipeline.deliver(delivery, parts),
+    )
+
+
+class Node:
+    """A running node: reception, settling, housekeeping, and a launcher for the work.
+
+    Raises
+    ------
+    NodeError
+        Another node already serves this ``data_dir``, the port is taken, or the ledger cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, launcher: Launcher) -> None:
+        self._settings = settings
+        self._launcher = launcher
+        self._parts = build_parts(settings)
+        self._scp = Scp(settings, self._parts.spool, self._parts.store)
+        self._started_at = self._parts.store.clock()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._scp.port
+
+    def __enter__(self) -> Self:
+        self._lock = _sole_server(self._settings.data_dir)
+        self._lock.__enter__()
+        store = self._parts.store
+        store.close_open_associations()
+        reconcile(self._parts.spool, store)
+        self._launcher.start()
+        self._scp.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scp.stop()
+        self._launcher.stop()
+        self._parts.store.close()
+        self._lock.__exit__(kind, error, trace)
+
+    def run(self, stop: threading.Event) -> None:
+        """Settle studies and keep house until ``stop`` is set."""
+        due = _Due()
+        while not stop.wait(_TICK_S):
+            try:
+                self._tick(due, self._parts.store, self._started_at)
+            except NodeError as error:  # the ledger is busy or the disk is full: the next tick tries again
+                _LOG.warning("%s", error)
+
+    def _tick(self, due: "_Due", store: Store, started_at: datetime) -> None:
+        for job_id in settle.settle_due(store, self._settings.settle, started_at):
+            _LOG.info("job %d: the study is complete", job_id)
+        self._launcher.tend()
+        if due.now("sweep", _SWEEP_S):
+            store.sweep()
+        if due.now("housekeeping", _HOUSEKEEPING_S):
+            housekeeping.run(store, self._parts.spool, self._settings.retention)
+
+
+class _Due:
+    """What is to be done every so many seconds."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def now(self, what: str, every_s: float) -> bool:
+        """Tell whether it is time; if so, the time starts anew."""
+        now = time.monotonic()
+        if now - self._last.get(what, float("-inf")) < every_s:
+            return False
+        self._last[what] = now
+        return True
+
+
+@contextmanager
+def _sole_server(data_dir: Path) -> Iterator[None]:
+    """Hold the kernel's lock on ``data_dir``; it goes with the process, however that ends."""
+    with (data_dir / "serving").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise NodeError(f"{data_dir}: another emerald serve already uses this data_dir") from error
+        yield
+
+
+def worker_name(role: str) -> str:
+    """Return a name that no other living worker has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{role}"
+
+
+def analyse_for_ever(settings: Settings) -> None:
+    """Be an analysis worker: claim, analyse, record."""
+    parts = build_parts(settings)
+    worker = Worker(parts.store, build_steps(parts), worker_name("analyse"), settings.worker.lease_s, Random())
+    while True:
+        if worker.run_once() is None:
+            time.sleep(_TICK_S)
+
+
+def deliver_for_ever(settings: Settings) -> None:
+    """Be the delivery worker: one thread for each destination, so that none holds up another."""
+    parts = build_parts(settings)
+    threads = [
+        threading.Thread(target=partial(_deliver_to, parts, destination.name), name=destination.name, daemon=True)
+        for destination in settings.destinations
+    ]
+    for thread in threads:
+        thread.start()
+    while True:
+        time.sleep(_PROBE_S)
+        probe_parked(parts)
+
+
+def _deliver_to(parts: pipeline.Parts, target: str) -> None:
+    name, lease_s = worker_name(f"deliver-{target}"), parts.settings.worker.lease_s
+    worker = Worker(parts.store, build_steps(parts), name, lease_s, Random())
+    while True:
+        try:
+            idle = worker.deliver_once(target) is None
+        except NodeError as error:
+            _LOG.warning("%s: %s", target, error)
+            idle = True
+        if idle:
+            time.sleep(_TICK_S)
+
+
+def probe_parked(parts: pipeline.Parts) -> None:
+    """Ask each parked destination by C-ECHO; the deliveries of one that answers resume."""
+    for target in parts.store.parked_targets():
+        destination = parts.settings.destination(target)
+        sender = next((p for p in parts.settings.pipelines if target in p.destinations), None)
+        if destination is None or sender is None:
+            continue
+        try:
+            scu.echo(destination.remote, sender.called_ae_title, destination.timeout_s)
+        except PeerError as error:
+            _LOG.info("still parked: %s", error)
+        else:
+            parts.store.unpark(target)

@@ -1,0 +1,289 @@
+"""READ FIRST: what happens to a study, told in one place.
+
+A job is one revision of one study under one pipeline. ``analyse`` turns its received files into result objects;
+``deliver`` sends them to one destination. Both work from the ledger and the spool only, so each can be repeated: the
+same job gives the same bytes.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from ai_engine.domain import ClinicalContext
+from ai_engine.engine import Engine
+from ai_engine.errors import NoLungs, VolumeError
+from dicom_node import report
+from dicom_node.dimse import scu
+from dicom_node.domain import InstanceRef, Job, Outcome, Reason, ResultRef, SeriesVerdict
+from dicom_node.errors import NodeError, SeriesRefused
+from dicom_node.findings import findings_as_json, tracked_from_json
+from dicom_node.jobs import settle
+from dicom_node.jobs.records import Delivery, Saved
+from dicom_node.jobs.store import Store
+from dicom_node.objects import ct_pixels, ct_series, series_choice
+from dicom_node.objects.series_choice import RankedSeries
+from dicom_node.objects.spool import Spool
+from dicom_node.report import AnalysedSeries, InstanceReference, ObjectContext, PatientRecord, ResultObject, Tracked
+from dicom_node.settings import EngineSettings, Pipeline, Settings
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who makes the results: this installation, in this version."""
+
+    installation_uid: str
+    software_version: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The revision before: its report, which the new one replaces, and its nodules, whose identity goes on."""
+
+    report: InstanceReference
+    nodules: tuple[Tracked, ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the steps work with; ``node.py`` builds it."""
+
+    settings: Settings
+    store: Store
+    spool: Spool
+    identity: Identity
+    engine_for: Callable[[EngineSettings], Engine]
+
+
+# analyse: READY -> ANALYSED
+
+
+def analyse(job: Job, parts: Parts, progress: Progress) -> Saved:
+    """Turn the received instances of a READY job into result objects on disk."""
+    pipeline = parts.settings.pipeline(job.called_ae_title) or Pipeline(called_ae_title=job.called_ae_title)
+    engine = parts.engine_for(pipeline.engine)
+    refs = parts.store.instances(job.id)
+    study = examine(refs, job, pipeline, engine, progress)
+    if not study.analysed and (study.localizers_only or pipeline.report_not_analysed == "never"):
+        return Saved(study.outcome, study.reason, study.detail, study.verdicts)
+    progress("results", 0.0)
+    context = object_context(job, refs, study, engine, parts.identity, _earlier(job, parts.store))
+    objects = build(job, study, context)
+    return Saved(
+        outcome=study.outcome,
+        reason=study.reason,
+        detail=study.detail,
+        verdicts=study.verdicts,
+        findings=findings_as_json(study.analysed, context),
+        results=tuple(write(objects, job, parts.spool)),
+        targets=pipeline.destinations,
+        digests={"source": context.source_digest, "engine": context.engine_digest},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What became of a study: what was analysed, and of every series why or why not.
+
+    Attributes
+    ----------
+    template : Dataset
+        Header of one instance, where patient and study attributes are copied from.
+    """
+
+    template: Dataset
+    record: PatientRecord
+    analysed: tuple[AnalysedSeries, ...]
+    verdicts: tuple[SeriesVerdict, ...]
+    localizers_only: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """FINDINGS, NO_FINDING or NOT_ANALYSED."""
+        if not self.analysed:
+            return Outcome.NOT_ANALYSED
+        return Outcome.FINDINGS if any(each.analysis.findings for each in self.analysed) else Outcome.NO_FINDING
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why nothing was analysed; None where something was."""
+        return self._decisive.reason if not self.analysed else None
+
+    @property
+    def detail(self) -> str:
+        """The reason in detail."""
+        return self._decisive.detail if not self.analysed else ""
+
+    @property
+    def _decisive(self) -> SeriesVerdict:
+        """Return the verdict on the series that came nearest to being analysed: CT, with most images."""
+        return max(self.verdicts, key=lambda verdict: (verdict.reason != Reason.NOT_CT, verdict.n_instances))
+
+
+def examine(refs: Sequence[InstanceRef], job: Job, pipeline: Pipeline, engine: Engine, progress: Progress) -> Study:
+    """Choose among the series of a study and analyse the best one of each frame of reference."""
+    template = ct_pixels.read_header(refs[0])
+    record = report.record_from_header(template)
+    if job.reason is not None:  # decided before: all attempts failed
+        return Study(template, record, (), _all_refused(refs, job.reason, job.detail))
+    incomplete = settle.incomplete_series(job.evidence)
+    whole = [ref for ref in refs if ref.series_instance_uid not in incomplete]
+    choice = series_choice.choose(whole, pipeline.prefer_kernels)
+    analysed: list[AnalysedSeries] = []
+    verdicts = [*choice.refused, *_incomplete(refs, incomplete)]
+    for candidates in choice.ranked:
+        best, judged = _analyse_best(candidates, pipeline, engine, report.clinical_context(record), progress)
+        analysed += best
+        verdicts += judged
+    verdicts.sort(key=lambda verdict: (verdict.series_number or 0, verdict.series_instance_uid))
+    return Study(template, record, tuple(analysed), tuple(verdicts), choice.localizers_only)
+
+
+def _analyse_best(
+    candidates: Sequence[RankedSeries],
+    pipeline: Pipeline,
+    engine: Engine,
+    context: ClinicalContext,
+    progress: Progress,
+) -> tuple[list[AnalysedSeries], list[SeriesVerdict]]:
+    """Analyse the first series that can be; the others get a verdict."""
+    analysed: list[AnalysedSeries] = []
+    verdicts: list[SeriesVerdict] = []
+    for candidate in candidates:
+        if analysed:
+            verdicts.append(candidate.verdict(Reason.NOT_PREFERRED))
+            continue
+        try:
+            progress("reading", 0.0)
+            series = ct_series.to_volume(candidate.refs, pipeline.prefer_kernels)
+            analysed.append(AnalysedSeries(series, engine.analyse(series.volume, context, progress)))
+            verdicts.append(candidate.verdict(detail=_extent(series)))
+        except SeriesRefused as error:
+            verdicts.append(candidate.verdict(error.reason, error.detail))
+        except (NoLungs, VolumeError) as error:
+            verdicts.append(candidate.verdict(Reason.NO_LUNGS, str(error)))
+    return analysed, verdicts
+
+
+def _extent(series: ct_series.CtSeries) -> str:
+    spacing = series.volume.spacing_krc_mm[0]
+    return "; ".join([f"{len(series.slices)} slices, {spacing:.2f} mm apart", *series.notes])
+
+
+def _incomplete(refs: Sequence[InstanceRef], incomplete: Mapping[str, str]) -> list[SeriesVerdict]:
+    return [
+        series_choice.verdict(series, Reason.INCOMPLETE, incomplete[uid])
+        for uid, series in _by_series(refs).items()
+        if uid in incomplete
+    ]
+
+
+def _all_refused(refs: Sequence[InstanceRef], reason: Reason, detail: str) -> tuple[SeriesVerdict, ...]:
+    return tuple(series_choice.verdict(series, reason, detail) for series in _by_series(refs).values())
+
+
+def _by_series(refs: Sequence[InstanceRef]) -> dict[str, list[InstanceRef]]:
+    by_series: dict[str, list[InstanceRef]] = {}
+    for ref in refs:
+        by_series.setdefault(ref.series_instance_uid, []).append(ref)
+    return by_series
+
+
+def object_context(
+    job: Job,
+    refs: Sequence[InstanceRef],
+    study: Study,
+    engine: Engine,
+    identity: Identity,
+    earlier: Earlier | None = None,
+) -> ObjectContext:
+    """Gather what decides the identity of the results: the same job always gives the same UIDs and dates."""
+    source = (f"{ref.sop_instance_uid} {ref.digest}" for ref in sorted(refs, key=lambda ref: ref.sop_instance_uid))
+    used = (engine.algorithm.digest, identity.software_version, repr(study.record))
+    return ObjectContext(
+        installation_uid=identity.installation_uid,
+        called_ae_title=job.called_ae_title,
+        revision=job.revision,
+        at=job.settled_at or job.created_at,
+        source_digest=_digest(source),
+        engine_digest=_digest(used),
+        software_version=identity.software_version,
+        algorithm=engine.algorithm,
+        predecessor=earlier.report if earlier else None,
+        earlier=earlier.nodules if earlier else (),
+    )
+
+
+def _digest(parts: Iterator[str] | Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _earlier(job: Job, store: Store) -> Earlier | None:
+    """Return what the last revision that gave a report told."""
+    while job.predecessor_id is not None:
+        job = store.job(job.predecessor_id)
+        saved = store.saved(job.id)
+        for result in saved.results if saved else ():
+            if saved and result.kind == "sr":
+                sr = (result.series_instance_uid, result.sop_class_uid, result.sop_instance_uid)
+                return Earlier(InstanceReference(job.study_instance_uid, *sr), tracked_from_json(saved.findings))
+    return None
+
+
+def build(job: Job, study: Study, context: ObjectContext) -> list[ResultObject]:
+    """Encode the results of a study and check each against its source.
+
+    Raises
+    ------
+    ResultInvalid
+        A result does not fit its source; ``write`` was not reached, nothing leaves.
+    """
+    return report.results(job, study.template, study.analysed, study.verdicts, study.record, context)
+
+
+def named(objects: Sequence[ResultObject]) -> Iterator[tuple[str, ResultObject]]:
+    """Yield each result with the name of its file: its kind and a number."""
+    counts: Counter[str] = Counter()
+    for each in objects:
+        counts[each.kind] += 1
+        yield f"{each.kind}-{counts[each.kind]}", each
+
+
+def write(objects: Sequence[ResultObject], job: Job, spool: Spool) -> Iterator[ResultRef]:
+    """Store the results durably; what is delivered later are these bytes."""
+    for name, each in named(objects):
+        yield ResultRef(
+            path=spool.write_result(job.id, name, each.dataset),
+            kind=each.kind,
+            series_instance_uid=str(each.dataset.SeriesInstanceUID),
+            sop_instance_uid=str(each.dataset.SOPInstanceUID),
+            sop_class_uid=str(each.dataset.SOPClassUID),
+            transfer_syntax_uid=str(each.dataset.file_meta.TransferSyntaxUID),
+        )
+
+
+# deliver: PENDING -> DELIVERED
+
+
+def deliver(delivery: Delivery, parts: Parts) -> None:
+    """Send what the destination does not hold yet, on one association.
+
+    Raises
+    ------
+    PeerError
+        The destination did not take everything; what it took is noted.
+    """
+    destination = parts.settings.destination(delivery.target)
+    if destination is None:
+        raise NodeError(f"destination {delivery.target} is no longer in the settings: put it back, or ignore this job")
+    job = parts.store.job(delivery.job_id)
+    todo = [o.result for o in parts.store.objects(delivery.id) if not o.stored and o.result.kind in destination.objects]
+
+    def note(result: ResultRef, status: int) -> None:
+        parts.store.note_sent(delivery.id, result.sop_instance_uid, status)
+
+    scu.send(destination.remote, job.called_ae_title, todo, destination.timeout_s, note)

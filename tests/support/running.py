@@ -1,0 +1,168 @@
+"""A real node as its own process, and DCMTK as its sender: for journeys, crash tests and benchmarks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from dicom_node import node, settings
+from dicom_node.cli.demo_pacs import free_port
+from dicom_node.dimse import scu
+from dicom_node.domain import RemoteAE
+from dicom_node.errors import PeerError
+from dicom_node.jobs.records import JobStatus
+from dicom_node.jobs.store import Store
+from tests.support.programs import DCMTK
+
+AE_TITLE = "EMERALD"
+QUICK: dict[str, Any] = {"settle": {"quiet_s": 1.0, "incomplete_hold_s": 4.0}, "dicom": {"min_free_mb": 100}}
+
+
+def wait_until(met: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Return what ``met`` returns once it is true; fails the test with ``what`` when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := met():
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"not within {timeout_s} s: {what}")
+
+
+class RunningNode:
+    """``emerald serve`` in a process group of its own.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Holds the node's state, ``node.toml`` and ``node.log``.
+    destinations : sequence of RemoteAE
+        Where results go; named ``pacs1``, ``pacs2``...
+    **changes
+        Sections of the settings, merged over ``QUICK``.
+    """
+
+    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE] = (), **changes: dict[str, Any]) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir = data_dir
+        self.log = data_dir / "node.log"
+        self._config = data_dir / "node.toml"
+        self.settings = settings.parse(_values(data_dir, destinations, changes))
+        self._config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def remote(self) -> RemoteAE:
+        """The node as a peer."""
+        return RemoteAE(AE_TITLE, "127.0.0.1", self.settings.dicom.port)
+
+    @property
+    def pid(self) -> int:
+        """Process id of ``emerald serve``, which leads its process group."""
+        assert self._process
+        return self._process.pid
+
+    @property
+    def store(self) -> Store:
+        """The ledger, opened anew."""
+        return node.open_store(self.settings)
+
+    def start(self) -> None:
+        """Start and return once C-ECHO is answered."""
+        command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self._config)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        wait_until(self._answers, 30, f"C-ECHO from the node:\n{self.log.read_text()[-2000:]}")
+
+    def stop(self) -> int:
+        """End it by SIGTERM; returns its exit status, which must come within 20 s."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(20)
+
+    def kill(self) -> None:
+        """End the node by SIGKILL; its children have to notice by themselves."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def children(self) -> list[int]:
+        """Return the process ids of the node's workers."""
+        found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
+        return [int(line) for line in found.stdout.split()]
+
+    def wait_done(self, n_jobs: int = 1, timeout_s: float = 180) -> list[JobStatus]:
+        """Return the jobs, oldest first, once there are so many and all are DONE."""
+        store = self.store
+
+        def done() -> list[JobStatus] | None:
+            statuses = store.jobs(1000)
+            ended = len(statuses) >= n_jobs and all(status.job.state == "DONE" for status in statuses)
+            return statuses[::-1] if ended else None
+
+        try:
+            found: list[JobStatus] = wait_until(done, timeout_s, f"{n_jobs} jobs DONE; see {self.log}")
+            return found
+        finally:
+            store.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            scu.echo(self.remote, "TEST", 5)
+        except PeerError:
+            return False
+        return True
+
+
+def storescu(folder: Path, to: RemoteAE, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Send every file of a folder with DCMTK's storescu; ``options`` such as ``-xt`` propose other syntaxes."""
+    command = [str(DCMTK / "storescu"), *options, "-aec", to.ae_title, "+sd", to.host, str(to.port), str(folder)]
+    environ = os.environ | {"TCP_NODELAY": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=check, env=environ, timeout=300)
+
+
+def _values(data_dir: Path, destinations: Sequence[RemoteAE], changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: dict(section) for name, section in QUICK.items()}
+    values["dicom"] |= {"host": "127.0.0.1", "port": free_port()}
+    for name, section in changes.items():
+        values[name] = values.get(name, {}) | section
+    values["data_dir"] = str(data_dir)
+    values["destinations"] = [
+        {"name": f"pacs{i}", "ae_title": to.ae_title, "host": to.host, "port": to.port, "timeout_s": 5}
+        for i, to in enumerate(destinations, start=1)
+    ]
+    names = [destination["name"] for destination in values["destinations"]]
+    values["pipelines"] = [{"called_ae_title": AE_TITLE, "destinations": names}]
+    return values
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Write settings as TOML: nested values inline, which TOML allows."""
+    return "\n".join(f"{name} = {_inline(value)}" for name, value in values.items() if value is not None) + "\n"
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_inline(v)}" for k, v in value.items() if v is not None) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(each) for each in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, int | float) else '"' + str(value).replace("\\", "\\\\") + '"'
