@@ -18,8 +18,9 @@ from pydicom.uid import UID
 
 from dicom_node.domain import InstanceRef
 from dicom_node.errors import InstanceUnreadable
-from dicom_node.objects.elements import Elements, Encoding, InflatedSource, PixelElement, Source
+from dicom_node.objects.elements import Elements, Encoding, PixelElement
 from dicom_node.objects.elements import walk as walk_elements
+from dicom_node.objects.source import InflatedSource, Source
 
 _IMPLICIT_LE, _EXPLICIT_LE, _EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 # Deflated Explicit VR Little Endian; the two JPIP syntaxes that are deflated as well.
@@ -140,6 +141,13 @@ def instance_ref(path: Path, digest: str = "") -> InstanceRef:
     )
 
 
+def media_storage_sop_instance_uid(path: Path) -> str:
+    """Read the UID from the file meta information alone; raises InstanceUnreadable where there is none."""
+    with path.open("rb", buffering=0) as file:
+        start = file.read(144)
+        return _text(_file_meta(file, start)[0].get(0x00020003, b"")) if start[128:132] == b"DICM" else ""
+
+
 def data_set_digest(path: Path, offset: int) -> str:
     """Hex SHA-256 of the bytes of a data set that begins at ``offset``."""
     with path.open("rb") as file:
@@ -153,18 +161,24 @@ def _begin(file: BinaryIO) -> tuple[str, int]:
     if start[128:132] != b"DICM":
         file.seek(0)
         return _guess(start), 0
+    meta, offset = _file_meta(file, start)
+    transfer_syntax_uid = _text(meta.get(0x00020010, b""))
+    if not transfer_syntax_uid:
+        raise InstanceUnreadable("the file meta information names no transfer syntax")
+    return transfer_syntax_uid, offset
+
+
+def _file_meta(file: BinaryIO, start: bytes) -> tuple[dict[int, bytes], int]:
+    """Read what is wanted of the file meta information; returns it and where the data set begins."""
     # File Meta Information Group Length (PS3.10 section 7.1) is mandatory, and the only way to the end of the group.
     if start[132:140] != b"\x02\0\0\0UL\4\0" or len(start) < 144:
         raise InstanceUnreadable("the file meta information does not begin with its group length")
     length = struct.unpack("<L", start[140:144])[0]
     if length > 1 << 20:
         raise InstanceUnreadable(f"a file meta information of {length} bytes")
-    meta = walk_elements(Source(file, length), Encoding(explicit=True, little=True), {0x00020010})
+    meta = walk_elements(Source(file, length), Encoding(explicit=True, little=True), {0x00020003, 0x00020010})
     file.seek(144 + length)
-    transfer_syntax_uid = _text(meta.values.get(0x00020010, b""))
-    if not transfer_syntax_uid:
-        raise InstanceUnreadable("the file meta information names no transfer syntax")
-    return transfer_syntax_uid, 144 + length
+    return meta.values, 144 + length
 
 
 def _guess(start: bytes) -> str:

@@ -16,9 +16,8 @@ import hashlib
 import logging
 import os
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote
@@ -27,13 +26,15 @@ from uuid import uuid4
 from pydicom import Dataset
 
 from dicom_node.domain import InstanceRef
-from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, SpoolError, UidMismatch
+from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, UidMismatch
 from dicom_node.objects import part10
-from dicom_node.objects.headers import instance_ref
+from dicom_node.objects.disk import FolderSync, as_spool_error
+from dicom_node.objects.headers import instance_ref, media_storage_sop_instance_uid
 from dicom_node.objects.part10 import Announced
 
 _LOG = logging.getLogger(__name__)
 _MB = 1 << 20
+_DAY_S = 86400
 
 
 class Incoming:
@@ -53,7 +54,7 @@ class Incoming:
         self.n_bytes = 0
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
-        with _as_spool_error():
+        with as_spool_error():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self._write(part10.head(announced))
 
@@ -88,7 +89,7 @@ class Incoming:
         UidMismatch
             It is not the instance that was announced.
         """
-        with _as_spool_error():
+        with as_spool_error():
             ref = instance_ref(self.path, self._digest.hexdigest())
         if ref.sop_instance_uid != self.announced.sop_instance_uid:
             raise UidMismatch("the SOP Instance UID of the data set is not that of the request")
@@ -98,13 +99,13 @@ class Incoming:
 
     def sync(self) -> None:
         """Have the file on the disk itself, then close it."""
-        with _as_spool_error():
+        with as_spool_error():
             os.fsync(self._fd)
         self._close()
 
     def _write(self, piece: bytes | memoryview) -> None:
         view = memoryview(piece)
-        with _as_spool_error():
+        with as_spool_error():
             while view:
                 view = view[os.write(self._fd, view) :]
 
@@ -175,11 +176,11 @@ class Spool:
 
     def quarantine(self, path: Path, why: str) -> Path:
         """Put a refused file aside, durably; the same bytes are kept once. Returns where it is now."""
-        with _as_spool_error(), path.open("rb") as file:
+        with as_spool_error(), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         aside = self._quarantine / f"{digest[:32]}.dcm"
-        with _as_spool_error():
+        with as_spool_error():
             aside.with_suffix(".txt").write_text(f"{why}\n", encoding="utf-8")
         self._rename(path, aside)
         return aside
@@ -189,13 +190,15 @@ class Spool:
         folder = self.results_dir(job_id)
         self._make(folder)
         temporary = self.incoming / f"{uuid4().hex}.part"
-        with _as_spool_error(), temporary.open("xb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-        path = folder / f"{name}.dcm"
-        self._rename(temporary, path)
-        return path
+        try:
+            with as_spool_error(), temporary.open("xb") as file:
+                dataset.save_as(file, enforce_file_format=True)
+                file.flush()
+                os.fsync(file.fileno())
+            self._rename(temporary, folder / f"{name}.dcm")
+        finally:
+            temporary.unlink(missing_ok=True)
+        return folder / f"{name}.dcm"
 
     def results_dir(self, job_id: int) -> Path:
         """Where the results of a job lie."""
@@ -213,7 +216,7 @@ class Spool:
 
     def free_mb(self) -> int:
         """Free space of the file system, in MB, as an ordinary user may use it."""
-        with _as_spool_error():
+        with as_spool_error():
             state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize // _MB
 
@@ -240,67 +243,14 @@ class Spool:
         if folder.is_dir():
             return
         self._make(folder.parent)
-        with _as_spool_error():
+        with as_spool_error():
             folder.mkdir(exist_ok=True)
         self._folders.sync(folder.parent)
 
     def _rename(self, path: Path, final: Path) -> None:
-        with _as_spool_error():
+        with as_spool_error():
             path.replace(final)
         self._folders.sync(final.parent)
-
-
-class FolderSync:
-    """Syncs folders; threads that ask for a folder while it is being synced share the next sync of it.
-
-    What was renamed into the folder before ``sync`` was called is on the disk when ``sync`` returns.
-    """
-
-    def __init__(self, fsync: Callable[[Path], None] | None = None) -> None:
-        self._fsync = fsync or _fsync_folder
-        self._changed = threading.Condition()
-        self._rounds: dict[Path, _Rounds] = {}
-
-    def sync(self, folder: Path) -> None:
-        """Return once the folder is on the disk; raises SpoolError where the disk failed."""
-        with self._changed:
-            rounds = self._rounds.setdefault(folder, _Rounds())
-            rounds.users += 1
-        try:
-            self._take_part(folder, rounds)
-        finally:
-            with self._changed:
-                rounds.users -= 1
-                if not rounds.users:
-                    del self._rounds[folder]
-
-    def _take_part(self, folder: Path, rounds: "_Rounds") -> None:
-        with self._changed:
-            mine = rounds.begun + 1  # the first round that begins after the rename
-            while rounds.running and rounds.done < mine:
-                self._changed.wait()
-            if rounds.done >= mine:
-                return
-            rounds.running = True
-            rounds.begun += 1
-            this = rounds.begun
-        try:
-            self._fsync(folder)
-            rounds.done = this
-        finally:
-            with self._changed:
-                rounds.running = False
-                self._changed.notify_all()
-
-
-@dataclass
-class _Rounds:
-    """The syncs of one folder, counted; those that failed are never ``done``."""
-
-    users: int = 0
-    begun: int = 0
-    done: int = 0
-    running: bool = False
 
 
 class InstanceIndex(Protocol):
@@ -320,41 +270,27 @@ def reconcile(spool: Spool, store: InstanceIndex) -> int:
     """Bring spool and ledger together after a crash; returns how many instances were noted.
 
     Half received files go; a file that was renamed but not yet noted is noted now. Its sender saw no answer and sends
-    it again, which is a repeat then.
+    it again, which is a repeat then. Only the last day before the crash is looked at.
     """
     if removed := spool.clear_incoming():
         _LOG.info("removed %d half received objects", removed)
-    noted = 0
-    for called_ae_title, path in spool.held():
-        try:
-            ref = instance_ref(path)
-        except InstanceUnreadable as error:
-            store.note_quarantined(called_ae_title, None, spool.quarantine(path, str(error)), str(error))
-            continue
-        if store.known_instance(called_ae_title, ref.sop_instance_uid) is None:
-            store.note_instance(called_ae_title, None, ref)
-            noted += 1
+    held = [(called_ae_title, path, path.stat().st_mtime) for called_ae_title, path in spool.held()]
+    recent = max((mtime for *_, mtime in held), default=0.0) - _DAY_S
+    noted = sum(_note_if_unknown(spool, store, *file[:2]) for file in held if file[2] >= recent)
     if noted:
         _LOG.info("noted %d instances that a crash had left without a row in the ledger", noted)
     return noted
 
 
+def _note_if_unknown(spool: Spool, store: InstanceIndex, called_ae_title: str, path: Path) -> bool:
+    try:
+        if store.known_instance(called_ae_title, media_storage_sop_instance_uid(path)) is not None:
+            return False
+        return store.note_instance(called_ae_title, None, instance_ref(path))
+    except InstanceUnreadable as error:
+        store.note_quarantined(called_ae_title, None, spool.quarantine(path, str(error)), str(error))
+        return False
+
+
 def _name(uid: str, n_digits: int) -> str:
     return hashlib.sha256(uid.encode("ascii")).hexdigest()[:n_digits]
-
-
-def _fsync_folder(folder: Path) -> None:
-    with _as_spool_error():
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-@contextlib.contextmanager
-def _as_spool_error() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(f"{error.strerror or error}") from error

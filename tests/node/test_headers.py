@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 
 from dicom_node.errors import InstanceUnreadable
 from dicom_node.objects import elements, headers
+from dicom_node.objects.source import InflatedSource
 from tests.support.data import data_dir, needs_data
 from tests.support.instances import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, JPEG_LS, as_file, ct, encapsulated
 
@@ -147,7 +148,7 @@ def test_a_file_cut_at_any_byte_is_noticed(syntax: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_flipped_bytes_are_read_or_refused_but_nothing_else(syntax: str, tmp_path: Path, data: st.DataObject) -> None:
     file = bytearray(file_of(syntax))
@@ -162,7 +163,7 @@ def test_flipped_bytes_are_read_or_refused_but_nothing_else(syntax: str, tmp_pat
     assert set(header) <= set(headers.KEYWORDS)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     junk=st.binary(max_size=400), start=st.sampled_from([b"", b"\x08\0\x05\0CS", b"\x08\0\x16\0", b"\0\x08\0\x05CS"])
 )
@@ -211,7 +212,7 @@ def test_a_deflated_bomb_is_refused_and_costs_no_memory() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     head = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 64 << 20)
     bomb = packer.compress(head) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
-    source = elements.InflatedSource(BytesIO(bomb), max_bytes=32 << 20)
+    source = InflatedSource(BytesIO(bomb), max_bytes=32 << 20)
 
     tracemalloc.start()
     with pytest.raises(InstanceUnreadable, match="grow beyond"):
