@@ -44,7 +44,9 @@ def words(result: int, source: int, reason: int, calling_ae_title: str, called_a
         The codes of PS3.8 table 9-21.
     """
     if source == 1 and reason == _CALLED_UNKNOWN:
-        return f"rejected: called AE title {called_ae_title} not recognized - check the AE title in the PACS"
+        # DCMTK's archive, for one, gives this reason for a calling title that it does not know, too
+        hint = f"check the AE title in the PACS, and that it allows calling AE title {calling_ae_title}"
+        return f"rejected: called AE title {called_ae_title} not recognized - {hint}"
     if source == 1 and reason == _CALLING_UNKNOWN:
         return f"rejected: calling AE title {calling_ae_title} not recognized - allow it in the PACS"
     if source == 1 and reason == _NO_REASON:
