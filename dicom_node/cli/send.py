@@ -1,6 +1,7 @@
 """``emerald send``: send a folder of DICOM files to a peer."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -9,6 +10,7 @@ from dicom_node.cli.files import find_instances, print_skipped
 from dicom_node.cli.options import Commands, remote_ae
 from dicom_node.dimse import scu
 from dicom_node.domain import InstanceRef, RemoteAE, ResultRef
+from dicom_node.errors import StoreRefused
 
 
 def add(commands: Commands) -> None:
@@ -54,7 +56,8 @@ def send(instances: list[InstanceRef], peer: RemoteAE, calling: str, timeout_s: 
             if not scu.is_stored(status):
                 refused.append((ref, status))
 
-        scu.send(peer, calling, [_as_result(ref) for ref in instances], timeout_s, note)
+        with suppress(StoreRefused):  # each refusal is in the list
+            scu.send(peer, calling, [_as_result(ref) for ref in instances], timeout_s, note)
     return refused
 
 
