@@ -50,10 +50,11 @@ class PixelElement:
 
 @dataclass
 class Elements:
-    """What a walk found: raw values of the wanted elements of the top level by tag, and the pixel data."""
+    """What a walk found: raw values of the wanted elements of the top level by tag, the pixel data, and all bytes."""
 
     values: dict[int, bytes] = field(default_factory=dict)
     pixels: PixelElement | None = None
+    n_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ def walk(source: Source, encoding: Encoding, wanted: Collection[int]) -> Element
     """
     walker = _Walker(source, encoding, wanted)
     walker.run()
+    walker.found.n_bytes = source.position
     return walker.found
 
 

@@ -94,12 +94,20 @@ class Walked:
         ``PixelDataVr`` and ``pixel_bytes`` (length of the pixel data) are None without pixel data.
     offset, n_bytes : int
         Where the data set begins in the file, and its length.
+    n_inflated : int
+        Its length before it was deflated; that is ``n_bytes`` in all other transfer syntaxes.
     """
 
     transfer_syntax_uid: str
     header: dict[str, object]
     offset: int
     n_bytes: int
+    n_inflated: int
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether the transfer syntax deflates the whole data set."""
+        return self.transfer_syntax_uid in _DEFLATED
 
 
 def walk(path: Path) -> Walked:
@@ -116,7 +124,7 @@ def walk(path: Path) -> Walked:
         found = _elements(file, transfer_syntax_uid, size - offset)
     header = _header(found, little=transfer_syntax_uid != _EXPLICIT_BE)
     _check_pixels(header, found.pixels, transfer_syntax_uid)
-    return Walked(transfer_syntax_uid, header, offset, size - offset)
+    return Walked(transfer_syntax_uid, header, offset, size - offset, found.n_bytes)
 
 
 def instance_ref(path: Path, digest: str = "") -> InstanceRef:

@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.pixels.utils import iter_pixels
 
-from dicom_node.objects.headers import data_set_digest, walk
+from dicom_node.objects.headers import Walked, data_set_digest, walk
 
-# What gives a stored pixel its place and its meaning (PS3.3 C.7.6.2, C.7.6.3, C.11.1), and an instance its study.
-_SINGLE_FRAME = (
+# What gives a stored pixel its place and its meaning (PS3.3 C.7.6.2, C.7.6.3, C.11.1), and an instance its series.
+_PLACE = (
     *("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelRepresentation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"),
 )
+# The same in the functional groups of multi-frame images (PS3.3 C.7.6.16.2).
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-# The same for the macros of multi-frame images (PS3.3 C.7.6.16.2).
 _MACROS = (
     *("PlanePositionSequence", "PlaneOrientationSequence"),
     *("PixelMeasuresSequence", "PixelValueTransformationSequence"),
 )
-# A hostile header may announce frames of any size; none of a CT is larger.
-_MAX_FRAME_BYTES = 16 << 20
+# A hostile instance may be of any size; where comparing would need more memory than this, it is not done.
+_MAX_BYTES = 16 << 20
 
 
 class Sameness(StrEnum):
@@ -42,7 +42,7 @@ class Sameness(StrEnum):
 
 
 def compare(held: Path, arrived: Path) -> Sameness:
-    """Compare two instances on disk, frame by frame, so that memory holds one frame of each.
+    """Compare two instances on disk, frame by frame, so that memory holds little of either.
 
     Pixel data that cannot be decoded are not known to be the same, and so are different.
 
@@ -51,31 +51,49 @@ def compare(held: Path, arrived: Path) -> Sameness:
     InstanceUnreadable
         One of them is not whole.
     """
-    walked = walk(held), walk(arrived)
-    digests = [data_set_digest(path, found.offset) for path, found in zip((held, arrived), walked, strict=True)]
-    if digests[0] == digests[1] and walked[0].transfer_syntax_uid == walked[1].transfer_syntax_uid:
+    one, other = walk(held), walk(arrived)
+    same_syntax = one.transfer_syntax_uid == other.transfer_syntax_uid
+    if same_syntax and data_set_digest(held, one.offset) == data_set_digest(arrived, other.offset):
         return Sameness.SAME_BYTES
-    if _place(held) != _place(arrived) or not _same_pixels(held, arrived):
+    if not (_is_small(one) and _is_small(other)) or _place(held) != _place(arrived):
         return Sameness.DIFFERENT
-    return Sameness.SAME_PIXELS
+    return Sameness.SAME_PIXELS if _same_pixels(held, arrived) else Sameness.DIFFERENT
+
+
+def _is_small(walked: Walked) -> bool:
+    """Whether header and one frame fit the memory; a deflated data set is inflated as a whole."""
+    pixel_bytes = walked.header["pixel_bytes"]
+    n_bytes = walked.n_inflated
+    if isinstance(pixel_bytes, int) and not walked.is_deflated:
+        n_bytes -= pixel_bytes
+    return max(n_bytes, _frame_bytes(walked)) <= _MAX_BYTES
+
+
+def _frame_bytes(walked: Walked) -> int:
+    n_bytes = 1
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
+        value = walked.header.get(keyword, 0)
+        n_bytes *= value if isinstance(value, int) else 0
+    return n_bytes // 8
 
 
 def _place(path: Path) -> list[str]:
-    ds = dcmread(path, stop_before_pixels=True, force=True)
-    place = [_value(ds, keyword) for keyword in _SINGLE_FRAME]
+    ds = dcmread(path, stop_before_pixels=True, specific_tags=[*_PLACE, *_FUNCTIONAL_GROUPS], force=True)
+    place = [_text(ds[keyword]) if keyword in ds else "" for keyword in _PLACE]
     for keyword in _FUNCTIONAL_GROUPS:
         for groups in ds.get(keyword) or ():
-            place += [_value(item, element) for macro in _MACROS for item in groups.get(macro, ()) for element in item]
+            place += [text for macro in _MACROS for item in groups.get(macro, ()) for text in _texts(item)]
     return place
 
 
-def _value(ds: Dataset, which: Any) -> str:
-    """One value as text that does not depend on how it was written: 1.0 and 1.00 are equal."""
-    value = which.value if hasattr(which, "value") else ds.get(which)
-    if value is None or value == "":
-        return ""
-    values = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
-    return "\\".join(str(float(v)) if isinstance(v, (int, float)) else str(v) for v in values)
+def _texts(item: Dataset) -> list[str]:
+    return [f"{element.tag} {_text(element)}" for element in item]
+
+
+def _text(element: DataElement) -> str:
+    """Return a value as text that does not depend on how it was written: 1.0 and 1.00 are equal."""
+    values = [element.value] if element.VM <= 1 else element.value
+    return "\\".join(str(float(value)) if isinstance(value, int | float) else str(value or "") for value in values)
 
 
 def _same_pixels(held: Path, arrived: Path) -> bool:
@@ -88,7 +106,5 @@ def _same_pixels(held: Path, arrived: Path) -> bool:
 
 def _frames(path: Path) -> Iterator[NDArray[Any]]:
     """Yield the stored values of each frame."""
-    ds = dcmread(path, stop_before_pixels=True, force=True)
-    if ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated // 8 > _MAX_FRAME_BYTES:
-        raise ValueError("a frame too large to compare")
-    yield from iter_pixels(path, raw=True)
+    # pydicom does not inflate what it reads frame by frame.
+    yield from iter_pixels(dcmread(path) if walk(path).is_deflated else path, raw=True)
