@@ -1,34 +1,42 @@
 """Tables that several commands print."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
+from dicom_node.findings import Json
 
-def findings_table(findings: Sequence[dict[str, Any]]) -> Table:
-    """Return the findings of a study as a table."""
-    columns = ("no.", "type", "side", "zone", "long × short mm", "mean mm", "mm³", "HU", "Lung-RADS", "Brock")
-    table = Table(*columns, title="Findings (research use only)")
+
+def findings_table(findings: Sequence[Json]) -> RenderableType:
+    """Return the findings of a study as a table, and below it what the risk models miss."""
+    table = Table(title="Findings (research use only)")
+    for column in ("no.", "type", "where", "axes mm", "mean mm", "mm³", "HU", "Lung-RADS", "Brock"):
+        table.add_column(column, no_wrap=True)
     for finding in findings:
-        axes = f"{finding['long_axis_mm']:.1f} × {finding['short_axis_mm']:.1f}"
         table.add_row(
             str(finding["number"]),
             finding["type"],
-            finding["laterality"],
-            finding["zone"],
-            axes,
+            finding["lobe"] or f"{finding['laterality']} {finding['zone']}",
+            f"{finding['long_axis_mm']:.1f}×{finding['short_axis_mm']:.1f}",
             f"{finding['mean_diameter_mm']:.1f}",
             f"{finding['volume_mm3']:.0f}",
             f"{finding['mean_hu']:.0f}",
             finding["lung_rads"] or "-",
-            _brock(finding["malignancy"]),
+            _value(finding["malignancy"]),
         )
-    return table
+    return Group(table, *_missing(findings))
 
 
-def _brock(scores: Sequence[dict[str, Any]]) -> str:
-    known = [score for score in scores if score["value"] is not None]
-    if known:
-        return f"{known[0]['value']:.1%}"
-    return "needs " + ", ".join(scores[0]["missing"]) if scores else "-"
+def _value(scores: Sequence[Json]) -> str:
+    return next((f"{score['value']:.1%}" for score in scores if score["value"] is not None), "-")
+
+
+def _missing(findings: Sequence[Json]) -> Iterator[str]:
+    lines = {
+        f"{score['name']} is not computed without: {', '.join(name.replace('_', ' ') for name in score['missing'])}"
+        for finding in findings
+        for score in finding["malignancy"]
+        if score["missing"]
+    }
+    yield from sorted(lines)
