@@ -1,9 +1,11 @@
 """Settings: frozen models, one TOML file, ``EMERALD_*`` overrides, validated at start.
 
-An override names a setting with ``__`` between the levels: ``EMERALD_DICOM__PORT=11113``. A wrong setting raises
+An override names a setting with ``__`` between the levels and the number for an entry of a list:
+``EMERALD_DICOM__PORT=11113``, ``EMERALD_DESTINATIONS__0__HOST=pacs``; lists are JSON. A wrong setting raises
 ``SettingsError`` that names the field.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -192,6 +194,28 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _override(values: dict[str, Any], names: list[str], text: str) -> None:
-    for name in names[:-1]:
-        values = values.setdefault(name, {})
-    values[names[-1]] = text
+    """Set one value; a number among the names counts entries of a list, from 0."""
+    where: Any = values
+    for name, following in zip(names, [*names[1:], ""], strict=True):
+        new: Any = _value(text) if not following else [] if following.isdigit() else {}
+        if isinstance(where, list):
+            index = int(name) if name.isdigit() and int(name) <= len(where) else None
+            if index is None:
+                raise SettingsError(".".join(names), f"has {len(where)} entries, counted from 0; {name} is not one")
+            where += [new] if index == len(where) else []
+            name = index  # noqa: PLW2901 - a list is addressed by number
+        elif name not in where or not isinstance(where[name], dict | list):
+            where[name] = new
+        if not following:
+            where[name] = new
+        where = where[name]
+
+
+def _value(text: str) -> Any:
+    """Read lists and tables as JSON; anything else is text, which the model turns into what the setting is."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
