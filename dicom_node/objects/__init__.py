@@ -1,0 +1,1 @@
+"""DICOM objects on disk: received instances, series as volumes, results."""
