@@ -8,7 +8,7 @@ same job gives the same bytes.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
@@ -18,12 +18,12 @@ from ai_engine.errors import NoLungs, VolumeError
 from dicom_node import report
 from dicom_node.dimse import scu
 from dicom_node.domain import InstanceRef, Job, Outcome, Reason, ResultRef, SeriesVerdict
-from dicom_node.errors import NodeError, SeriesRefused
+from dicom_node.errors import NodeError, ResultInvalid, SeriesRefused
 from dicom_node.findings import findings_as_json, tracked_from_json
 from dicom_node.jobs import settle
 from dicom_node.jobs.records import Delivery, Saved
 from dicom_node.jobs.store import Store
-from dicom_node.objects import ct_pixels, ct_series, series_choice
+from dicom_node.objects import ct_pixels, ct_series, series_choice, validate
 from dicom_node.objects.series_choice import RankedSeries
 from dicom_node.objects.spool import Spool
 from dicom_node.report import AnalysedSeries, InstanceReference, ObjectContext, PatientRecord, ResultObject, Tracked
@@ -72,7 +72,9 @@ def analyse(job: Job, parts: Parts, progress: Progress) -> Saved:
         return Saved(study.outcome, study.reason, study.detail, study.verdicts)
     progress("results", 0.0)
     context = object_context(job, refs, study, engine, parts.identity, _earlier(job, parts.store))
+    context = replace(context, key_images=_wants_key_images(pipeline, parts.settings))
     objects = build(job, study, context)
+    _check_or_quarantine(objects, job, study, parts.spool)
     return Saved(
         outcome=study.outcome,
         reason=study.reason,
@@ -234,15 +236,28 @@ def _earlier(job: Job, store: Store) -> Earlier | None:
     return None
 
 
-def build(job: Job, study: Study, context: ObjectContext) -> list[ResultObject]:
-    """Encode the results of a study and check each against its source.
+def _wants_key_images(pipeline: Pipeline, settings: Settings) -> bool:
+    targets = [settings.destination(name) for name in pipeline.destinations]
+    return any(target and "key_images" in target.objects for target in targets)
 
-    Raises
-    ------
-    ResultInvalid
-        A result does not fit its source; ``write`` was not reached, nothing leaves.
-    """
+
+def build(job: Job, study: Study, context: ObjectContext) -> list[ResultObject]:
+    """Encode the results of a study."""
     return report.results(job, study.template, study.analysed, study.verdicts, study.record, context)
+
+
+def check(objects: Sequence[ResultObject], study: Study) -> None:
+    """Check results against their source; raises ``ResultInvalid``, and then nothing may leave."""
+    validate.check([each.dataset for each in objects], study.template, [each.series for each in study.analysed])
+
+
+def _check_or_quarantine(objects: Sequence[ResultObject], job: Job, study: Study, spool: Spool) -> None:
+    try:
+        check(objects, study)
+    except ResultInvalid as error:
+        for result in write(objects, job, spool):
+            spool.quarantine(result.path, str(error))
+        raise
 
 
 def named(objects: Sequence[ResultObject]) -> Iterator[tuple[str, ResultObject]]:

@@ -198,17 +198,22 @@ def _override(values: dict[str, Any], names: list[str], text: str) -> None:
     where: Any = values
     for name, following in zip(names, [*names[1:], ""], strict=True):
         new: Any = _value(text) if not following else [] if following.isdigit() else {}
-        if isinstance(where, list):
-            index = int(name) if name.isdigit() and int(name) <= len(where) else None
-            if index is None:
-                raise SettingsError(".".join(names), f"has {len(where)} entries, counted from 0; {name} is not one")
-            where += [new] if index == len(where) else []
-            name = index  # noqa: PLW2901 - a list is addressed by number
-        elif name not in where or not isinstance(where[name], dict | list):
-            where[name] = new
-        if not following:
-            where[name] = new
-        where = where[name]
+        key = _key(where, name, new, names)
+        if not following or not isinstance(where[key], dict | list):
+            where[key] = new
+        where = where[key]
+
+
+def _key(where: Any, name: str, new: Any, names: list[str]) -> str | int:
+    """Return how ``name`` is addressed in a table or list, where it is made if it is not there yet."""
+    if isinstance(where, dict):
+        where.setdefault(name, new)
+        return name
+    if not name.isdigit() or int(name) > len(where):
+        raise SettingsError(".".join(names), f"there are {len(where)} entries, counted from 0; {name} is not one")
+    if int(name) == len(where):
+        where.append(new)
+    return int(name)
 
 
 def _value(text: str) -> Any:

@@ -61,7 +61,9 @@ def analyse_study(refs: list[InstanceRef], chosen: Pipeline, folder: Path, *, qu
         study = pipeline.examine(refs, job, chosen, engine, lambda stage, _: bar.update(task, description=stage))
     context = pipeline.object_context(job, refs, study, engine, _identity())
     folder.mkdir(parents=True, exist_ok=True)
-    for name, result in pipeline.named(pipeline.build(job, study, context)):
+    objects = pipeline.build(job, study, context)
+    pipeline.check(objects, study)
+    for name, result in pipeline.named(objects):
         result.dataset.save_as(folder / f"{name}.dcm", enforce_file_format=True)
     for each, found in zip(study.analysed, track(study.analysed, context), strict=True):
         for one in found:
