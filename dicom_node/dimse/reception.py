@@ -19,6 +19,7 @@ from dicom_node.dimse.association import Answer, Rejected, Requested
 from dicom_node.dimse.messages import C_ECHO_RQ, Request
 from dicom_node.domain import InstanceRef
 from dicom_node.errors import (
+    ConnectionLost,
     InstanceConflict,
     InstanceUnreadable,
     LedgerError,
@@ -139,8 +140,10 @@ class Reception:
         )
         try:
             self._store(announced, data_set)
-        except (ObjectTooLarge, PeerMisbehaved) as error:
-            # Its rest is not worth the line: no status can be said before the data set has ended.
+        except (ConnectionLost, PeerMisbehaved):
+            raise
+        except ObjectTooLarge as error:
+            # Its rest is not worth the line, and no status can be said before the data set has ended.
             raise PeerMisbehaved(str(error)) from error
         except NodeError as error:
             status = statuses.status_of(error)

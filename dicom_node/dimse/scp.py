@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dicom_node.dimse.association import AcceptedAssociation, PeerAborted, Rejected, Requested, abort_pdu
 from dicom_node.dimse.connection import Connection
 from dicom_node.dimse.reception import Ending, Ledger, Reception, Stores
-from dicom_node.errors import ConnectionLost, PeerMisbehaved
+from dicom_node.errors import ConnectionLost, PeerMisbehaved, PeerSilent
 from dicom_node.objects.spool import Spool
 from dicom_node.settings import Settings
 
@@ -57,6 +57,8 @@ class Scp:
 
     def start(self) -> None:
         """Listen; raises OSError where the address is taken."""
+        # It logs a traceback where a peer's association request cannot be read; what matters of it is in our own line.
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
         family = socket.AF_INET6 if ":" in self._dicom.host else socket.AF_INET
         self._listener = socket.create_server((self._dicom.host, self._dicom.port), family=family, backlog=128)
         self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="scp-accept", daemon=True)
@@ -64,9 +66,9 @@ class Scp:
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, let the messages that are under way end, then abort what is left."""
-        self._stopping.set()
-        if self._listener is None or self._accepting is None:
+        if self._listener is None or self._accepting is None or self._stopping.is_set():
             return
+        self._stopping.set()
         # A thread in accept() wakes up by this, not by close().
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
@@ -117,6 +119,8 @@ class Scp:
             # A connection that asks for nothing is a port scan or a health check.
             level = logging.WARNING if peer.is_established else logging.DEBUG
             _LOG.log(level, "association from %s %s: %s", peer.address, how, error)
+            if isinstance(error, PeerSilent) and peer.is_established:
+                self._say(peer, abort_pdu(0))
         except Exception:
             _LOG.exception("association from %s aborted: a mistake of ours", peer.address)
             self._say(peer, abort_pdu(0))
