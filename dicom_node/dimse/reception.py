@@ -102,6 +102,12 @@ class Reception:
         self._calling_ae_title = ""
         self._id: int | None = None
 
+    def __str__(self) -> str:
+        """Say which association this is, for the log."""
+        if self._id is None:
+            return f"connection from {self._address}"
+        return f"association {self._id} ({self._calling_ae_title!r} at {self._address})"
+
     def check(self, requested: Requested) -> None:
         """Raise Rejected unless a known peer calls one of our AE titles."""
         pipeline = self._stores.settings.pipeline(requested.called_ae_title)
@@ -129,7 +135,7 @@ class Reception:
         try:
             self._stores.ledger.association_ended(self._id, how)
         except LedgerError as error:
-            _LOG.error("the end of association %d could not be noted: %s", self._id, error)
+            _LOG.error("%s: its end could not be noted: %s", self, error)
 
     def perform(self, request: Request, transfer_syntax_uid: str, data_set: Iterator[memoryview]) -> Answer:
         """Answer C-ECHO and C-STORE."""
@@ -147,7 +153,7 @@ class Reception:
             raise PeerMisbehaved(str(error)) from error
         except NodeError as error:
             status = statuses.status_of(error)
-            _LOG.warning("association %s: ...%s answered 0x%04X: %s", self._id, announced.tail, status, error)
+            _LOG.warning("%s: ...%s answered 0x%04X: %s", self, announced.tail, status, error)
             return Answer(status, str(error))
         return Answer(statuses.SUCCESS)
 

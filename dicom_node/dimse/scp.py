@@ -86,7 +86,7 @@ class Scp:
             try:
                 sock, address = listener.accept()
                 self._welcome(sock, address[0])
-            except (OSError, RuntimeError) as error:  # too many open files, no more threads
+            except (OSError, RuntimeError) as error:  # too many open files or threads
                 if not self._stopping.is_set():
                     _LOG.error("a connection could not be accepted: %s", error)
                     self._stopping.wait(0.1)
@@ -100,7 +100,12 @@ class Scp:
             self._peers.append(peer)
             waiting = [each for each in self._peers if not each.is_established]
         self._interrupt(waiting[:-_MAX_WAITING])
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            self._forget(peer)
+            wire.close()
+            raise
 
     def _serve(self, peer: _Peer) -> None:
         reception = Reception(self._stores, peer.address)
@@ -109,20 +114,20 @@ class Scp:
             self._converse(peer, reception)
             how = "released"
         except Rejected as rejection:
-            _LOG.warning("association from %s rejected: %s", peer.address, rejection)
+            _LOG.warning("%s rejected: %s", reception, rejection)
             self._say(peer, rejection.pdu)
         except PeerMisbehaved as error:
-            _LOG.warning("association from %s aborted: %s", peer.address, error)
+            _LOG.warning("%s aborted: %s", reception, error)
             self._say(peer, abort_pdu(error.abort_reason))
         except ConnectionLost as error:
             how = "aborted" if isinstance(error, PeerAborted) else "lost"
             # A connection that asks for nothing is a port scan or a health check.
             level = logging.WARNING if peer.is_established else logging.DEBUG
-            _LOG.log(level, "association from %s %s: %s", peer.address, how, error)
+            _LOG.log(level, "%s %s: %s", reception, how, error)
             if isinstance(error, PeerSilent) and peer.is_established:
                 self._say(peer, abort_pdu(0))
         except Exception:
-            _LOG.exception("association from %s aborted: a mistake of ours", peer.address)
+            _LOG.exception("%s aborted by a mistake of ours", reception)
             self._say(peer, abort_pdu(0))
         finally:
             self._part(peer, reception, how)
@@ -146,9 +151,12 @@ class Scp:
         # What a stop of the node breaks off is not the peer's doing; the ledger notes it at the next start.
         if how == "released" or not self._stopping.is_set():
             reception.end(how)
+        self._forget(peer)
+        peer.wire.close(0 if self._stopping.is_set() else _LINGER_S)
+
+    def _forget(self, peer: _Peer) -> None:
         with self._guard:
             self._peers.remove(peer)
-        peer.wire.close(0 if self._stopping.is_set() else _LINGER_S)
 
     def _say(self, peer: _Peer, pdu: bytes) -> None:
         try:
