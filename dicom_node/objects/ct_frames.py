@@ -103,7 +103,7 @@ def frames_of_header(ref: InstanceRef) -> list[Frame]:
 
 def frames_of_dataset(ref: InstanceRef, dataset: Dataset) -> list[Frame]:
     """Return the frames of an instance, in the order in which they are stored."""
-    top = _reader(dataset)
+    top = lookup(dataset)
     groups = top("PerFrameFunctionalGroupsSequence")
     if not isinstance(groups, Sequence) or not len(groups):
         return [_frame(ref, None, top)]
@@ -114,6 +114,18 @@ def frames_of_dataset(ref: InstanceRef, dataset: Dataset) -> list[Frame]:
 def is_multi_frame(ref: InstanceRef) -> bool:
     """Whether the frames of a CT instance can only be learnt from its file."""
     return ref.sop_class_uid in _ENHANCED or (number(ref.header.get("NumberOfFrames")) or 1) > 1
+
+
+def lookup(dataset: Dataset) -> Lookup:
+    """Return a function that reads header values by keyword; one that cannot be decoded counts as missing."""
+
+    def value(keyword: str) -> object:
+        try:
+            return dataset.get(keyword)
+        except Exception:  # a malformed value of others raises whatever its decoding ran into: it counts as missing
+            return None
+
+    return value
 
 
 def number(value: object) -> float | None:
@@ -166,21 +178,11 @@ def _frame(ref: InstanceRef, frame_number: int | None, value: Lookup) -> Frame:
     )
 
 
-def _reader(dataset: Dataset) -> Lookup:
-    def value(keyword: str) -> object:
-        try:
-            return dataset.get(keyword)
-        except Exception:  # a malformed value of others raises whatever its decoding ran into: it counts as missing
-            return None
-
-    return value
-
-
 def _grouped(top: Lookup, groups: Sequence[Dataset]) -> Lookup:
     def value(keyword: str) -> object:
         sequences, inner = _HOMES.get(keyword, ((), ""))
         for item in _macros(groups, sequences):
-            found = _reader(item)(inner)
+            found = lookup(item)(inner)
             if found is not None:
                 return found
         return top(keyword)
@@ -191,7 +193,7 @@ def _grouped(top: Lookup, groups: Sequence[Dataset]) -> Lookup:
 def _macros(groups: Sequence[Dataset], sequences: Sequence[str]) -> Iterator[Dataset]:
     for group in groups:
         for sequence in sequences:
-            yield from _items(_reader(group)(sequence))
+            yield from _items(lookup(group)(sequence))
 
 
 def _items(value: object) -> Sequence[Dataset]:

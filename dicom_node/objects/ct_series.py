@@ -15,7 +15,7 @@ from dicom_node.domain import InstanceRef, Reason
 from dicom_node.errors import SeriesRefused
 from dicom_node.objects import ct_kind, ct_pixels
 from dicom_node.objects.ct_divide import best_stack
-from dicom_node.objects.ct_frames import Frame, frames_of_dataset, words
+from dicom_node.objects.ct_frames import Frame, frames_of_dataset, lookup, words
 from dicom_node.objects.ct_stack import Stack
 
 # A volume in Hounsfield units holds air around or in the patient; without a stated unit it has to. Values at the lower
@@ -138,9 +138,10 @@ def _count_air(one: HuArray) -> int:
 
 def _contrast(header: Dataset) -> bool | None:
     """Whether contrast medium was given (PS3.3 C.7.6.4 and C.7.6.4b); None where the header does not say."""
-    if header.get("ContrastBolusAgentSequence"):
+    value = lookup(header)
+    if value("ContrastBolusAgentSequence"):
         return True
-    agent = words(header.get("ContrastBolusAgent"))
+    agent = words(value("ContrastBolusAgent"))
     if not agent or not agent[0]:
         return None
     return agent[0] not in ("NO", "NONE", "N", "NO CONTRAST")

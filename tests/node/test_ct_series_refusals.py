@@ -1,10 +1,13 @@
 """What cannot be read as one stack is refused with the reason a radiologist would give; never with another error."""
 
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from dicom_node.domain import InstanceRef, Reason
 from dicom_node.errors import InstanceUnreadable, SeriesRefused
@@ -211,6 +214,25 @@ def test_pixel_data_cut_off_after_reception(tmp_path):
     with pytest.raises(SeriesRefused) as caught:
         to_volume(refs)
     assert caught.value.reason is Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
+def test_damaged_bytes_are_refused_or_read_never_an_error(tmp_path, syntax):
+    chest, rng = small_chest(14), random.Random(7)
+    for ds in chest:
+        if UID(syntax).is_compressed:
+            ds.compress(syntax, generate_instance_uid=False)
+    refs = write(tmp_path, chest)
+    for _ in range(40):
+        ref = rng.choice(refs)
+        whole = ref.path.read_bytes()
+        damaged = bytearray(whole)
+        for _ in range(10):
+            damaged[rng.randrange(144, len(whole))] = rng.randrange(256)
+        ref.path.write_bytes(damaged)
+        with suppress(SeriesRefused):
+            assert len(to_volume(refs).slices) in (13, 14)
+        ref.path.write_bytes(whole)
 
 
 def test_a_file_that_vanished(tmp_path):
