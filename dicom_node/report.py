@@ -28,6 +28,7 @@ __all__ = [
     "ResultObject",
     "Tracked",
     "clinical_context",
+    "decisive",
     "overlays",
     "record_from_header",
     "results",
@@ -93,7 +94,7 @@ def results(
             into = _series_of("key_images", each, i, context)
             images = key_images.encode(each.series, tracked, template, context, into)
             pictures += [ResultObject("key_images", dataset) for dataset in images]
-    reason, detail = _why_not(job, verdicts)
+    nearest = decisive(verdicts)
     report = sr.StudyReport(
         outcome=_outcome(analysed, found),
         analysed=analysed,
@@ -101,8 +102,8 @@ def results(
         segments=dict(_segments(segmentations)),
         segmentations=[_reference(result.dataset) for result in segmentations],
         verdicts=verdicts,
-        reason=reason,
-        detail=detail,
+        reason=job.reason or (nearest.reason if nearest else None),
+        detail=job.detail or (nearest.detail if nearest else ""),
         completeness=list(_completeness(job)),
         used=[_item_in_words(item) for item in record.items()],
         missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
@@ -121,6 +122,13 @@ def overlays(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> Iter
 def tracked_nodules(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> tuple[Tracked, ...]:
     """Return the nodules of this revision under their identifiers: ``ObjectContext.earlier`` of the next one."""
     return tuple(each.tracked for found in track(analysed, context) for each in found)
+
+
+def decisive(verdicts: Sequence[SeriesVerdict]) -> SeriesVerdict | None:
+    """Return the verdict that says why a study was not analysed: on the series that came nearest to it."""
+    far_off = (Reason.NOT_CT, Reason.LOCALIZER, Reason.DERIVED)
+    refused = [verdict for verdict in verdicts if verdict.reason is not None]
+    return max(refused, key=lambda verdict: (verdict.reason not in far_off, verdict.n_instances), default=None)
 
 
 def record_from_header(dataset: Dataset) -> PatientRecord:
@@ -229,11 +237,3 @@ def _completeness(job: Job) -> Iterator[str]:
     for uid, evidence in series.items() if isinstance(series, dict) else ():
         if words := evidence.get("words"):
             yield f"series ...{uid[-8:]}: {words}."
-
-
-def _why_not(job: Job, verdicts: Sequence[SeriesVerdict]) -> tuple[Reason | None, str]:
-    """Return why nothing was analysed: what the job says, else the reason of the largest CT series."""
-    if job.reason is not None or not verdicts:
-        return job.reason, job.detail
-    nearest = max(verdicts, key=lambda verdict: (verdict.reason != Reason.NOT_CT, verdict.n_instances))
-    return nearest.reason, nearest.detail
