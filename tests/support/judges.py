@@ -4,6 +4,7 @@ Most exit 0 whatever they find, some even when they fail to start: each wrapper 
 check was made. What is inherent in a judge is filtered by one named entry with its reason, and by nothing else.
 """
 
+import json
 import logging
 import re
 import subprocess
@@ -140,6 +141,14 @@ def _dicom_validator(path: Path) -> list[str]:
 def dsrdump(path: Path) -> str:
     """Return the report as DCMTK prints it, long texts in full."""
     return "\n".join(_run("/usr/bin/dsrdump", "+Pl", path))
+
+
+def volumes_in_report(path: Path, folder: Path) -> list[float]:
+    """Return the volumes (mm3) that dcmqi reads from a report, one for each nodule; ``folder`` is its scratch space."""
+    program("tid1500reader", "--inputDICOM", path, "--outputMetadata", folder / "sr.json")
+    groups = json.loads((folder / "sr.json").read_text()).get("Measurements", [])
+    items = (item for group in groups for item in group["measurementItems"])
+    return [float(item["value"]) for item in items if item["quantity"]["CodeMeaning"] == "Volume"]
 
 
 def program(name: str, *arguments: str | Path) -> list[str]:
