@@ -146,7 +146,7 @@ _LUNG_RADS_JUXTAPLEURAL = _rade(5, "2: benign, juxtapleural nodule")
 _LUNG_RADS_NO_NODULE = _rade(3, "1: negative for lung nodules")
 _LUNG_RADS_ANY_TYPE = {
     "1": _rade(4, "1: negative, nodule is benign"),
-    "4X": _rade(25, "4X: category 3 or 4, increased suspicion for lung cancer"),
+    "4X": _rade(25, "4X: category 3 or 4, increased suspicion of cancer"),
 }
 _LUNG_RADS_BY_TYPE = {
     ("2", NoduleType.SOLID): _rade(6, "2: benign, solid nodule"),

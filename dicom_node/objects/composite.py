@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from pydicom import Dataset
+from pydicom.charset import convert_encodings
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -287,6 +288,19 @@ def lossy_history(source: Dataset, result: Dataset) -> None:
         for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
             if source.get(keyword):
                 result[keyword] = deepcopy(source[keyword])
+
+
+def encodable(text: str, result: Dataset) -> str:
+    """Return a text as the character set of an object can hold it: whole, or with ``?`` for what is not ASCII."""
+    declared = result.get("SpecificCharacterSet")
+    encodings = convert_encodings(declared) if declared else ["ascii"]
+    for encoding in encodings:
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return text
+    return text.encode("ascii", errors="replace").decode("ascii")
 
 
 def _copy_patient_and_study(template: Dataset, result: Dataset) -> None:

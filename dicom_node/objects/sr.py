@@ -72,7 +72,17 @@ def encode(report: StudyReport, template: Dataset, context: ObjectContext, serie
     if context.predecessor:
         result.PredecessorDocumentsSequence = list(_hierarchy([context.predecessor]))
     result.update(_root(report, context))
+    _keep_to_character_set(result, result)
     return result
+
+
+def _keep_to_character_set(item: Dataset, result: Dataset) -> None:
+    """Texts repeat what other instances say, in their character sets; the report is in that of the template."""
+    for child in item.ContentSequence:
+        if child.ValueType == "TEXT":
+            child.TextValue = composite.encodable(child.TextValue, result)
+        if "ContentSequence" in child:
+            _keep_to_character_set(child, result)
 
 
 def _root(report: StudyReport, context: ObjectContext) -> Dataset:
