@@ -132,9 +132,11 @@ class Analyses(Ledger):
                 end_attempt(connection, job_id, None, now, "given back")
 
 
-def take_back_jobs(connection: Connection, held_by: str | None, now: datetime, max_attempts: int) -> int:
-    """End the leases that ran out, or all of one worker that is known to be dead; return how many."""
-    which = t.jobs.c.lease_until < now if held_by is None else t.jobs.c.worker == held_by
+def take_back_jobs(connection: Connection, workers: str | None, now: datetime, max_attempts: int) -> int:
+    """End the leases that ran out, or all of the workers whose names begin so; return how many."""
+    which = t.jobs.c.lease_until < now
+    if workers is not None:
+        which = t.jobs.c.worker.startswith(workers, autoescape=True)
     return _take_back(connection, which, now, max_attempts)
 
 

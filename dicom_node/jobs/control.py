@@ -23,9 +23,9 @@ class Control(Ledger):
         """Give back all whose lease ran out: their worker is dead or hangs. Returns how many."""
         return self._take_back(None)
 
-    def abandon(self, worker: str) -> int:
-        """Give back at once all that a worker holds that is known to be dead. Returns how many."""
-        return self._take_back(worker)
+    def abandon(self, workers: str) -> int:
+        """Give back at once all that is held by workers known to be dead: those whose names begin so."""
+        return self._take_back(workers)
 
     def retry(self, job_id: int) -> list[str]:
         """Take a job up again where it is stuck.
@@ -53,11 +53,11 @@ class Control(Ledger):
                 record(connection, job_id, self.clock(), "retry", words)
             return done
 
-    def _take_back(self, held_by: str | None) -> int:
+    def _take_back(self, workers: str | None) -> int:
         now = self.clock()
         with self.write() as connection:
-            n_jobs = take_back_jobs(connection, held_by, now, self.max_attempts)
-            return n_jobs + take_back_deliveries(connection, held_by, now)
+            n_jobs = take_back_jobs(connection, workers, now, self.max_attempts)
+            return n_jobs + take_back_deliveries(connection, workers, now)
 
     def _retry_failed(self, connection: Connection, job: AnyRow) -> list[str]:
         analysed = job.state in (JobState.ANALYSED, JobState.DONE)

@@ -22,15 +22,20 @@ class Deliveries(Ledger):
     """What the delivery worker reads and writes."""
 
     def claimable_deliveries(self) -> list[int]:
-        """Return the ids of the deliveries that could be sent now."""
+        """Return the ids of the deliveries that could be sent now, of each target the one whose turn it is."""
         with self.read() as connection:
-            return list(connection.scalars(_claimable(self.clock())))
+            rows = connection.execute(_claimable(self.clock()).add_columns(t.deliveries.c.target))
+            turns: dict[str, int] = {}
+            for delivery_id, target in rows:
+                turns.setdefault(target, delivery_id)
+            return list(turns.values())
 
     def claim_delivery(
         self, worker: str, lease_s: float, target: str | None = None, delivery_id: int | None = None
     ) -> Delivery | None:
         """Take a delivery that is due (of this target; or this one), for ``lease_s`` seconds.
 
+        A target is sent one at a time, so that however many workers there are, a mute one binds only one of them.
         Those with the fewest attempts come first, so that one which the target always chokes on holds up no other.
         """
         now = self.clock()
@@ -163,14 +168,19 @@ class Deliveries(Ledger):
             connection.execute(sa.update(t.deliveries).where(*waits).values(next_attempt_at=None))
 
 
-def take_back_deliveries(connection: Connection, held_by: str | None, now: datetime) -> int:
-    """End the leases that ran out, or all of one worker that is known to be dead; return how many."""
-    which = t.deliveries.c.lease_until < now if held_by is None else t.deliveries.c.worker == held_by
+def take_back_deliveries(connection: Connection, workers: str | None, now: datetime) -> int:
+    """End the leases that ran out, or all of the workers whose names begin so; return how many."""
+    which = t.deliveries.c.lease_until < now
+    if workers is not None:
+        which = t.deliveries.c.worker.startswith(workers, autoescape=True)
     return _take_back(connection, which, now)
 
 
 def _claimable(now: datetime, target: str | None = None, delivery_id: int | None = None) -> sa.Select[int]:
+    under_way = t.deliveries.alias("under_way")
+    busy = sa.exists().where(under_way.c.target == t.deliveries.c.target, under_way.c.worker.is_not(None))
     which = [
+        ~busy,
         t.deliveries.c.state == DeliveryState.PENDING,
         t.deliveries.c.worker.is_(None),
         t.deliveries.c.parked_at.is_(None),

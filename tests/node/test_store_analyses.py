@@ -47,8 +47,10 @@ def test_a_heartbeat_keeps_the_lease_and_shows_the_stage(store, ready, clock):
 
 
 def test_what_a_dead_worker_held_is_given_back_at_once_when_its_death_is_known(store, ready, clock):
-    store.claim_job("a", 30)
-    assert store.abandon("a") == 1
+    store.claim_job("host-12-analyse", 30)
+    assert store.abandon("host-1-") == 0
+    assert store.abandon("host_12") == 0  # no wildcard
+    assert store.abandon("host-12-") == 1
     clock.advance(2)
     assert store.claim_job("b", 30).id == ready
 

@@ -52,8 +52,20 @@ def test_a_delayed_delivery_waits_and_so_do_the_others_of_its_target(store, job_
     assert store.targets_in_trouble()[0].last_error == "no answer"
     clock.advance(60)
     # the one that has not failed yet comes first: an object that a target chokes on must not block the rest
-    assert store.claim_delivery("d", 30, "near").job_id == other
+    first = store.claim_delivery("d", 30, "near")
+    assert first.job_id == other
+    store.finish_delivery(first.id, "d")
     assert store.claim_delivery("d", 30, "near").job_id == job_id
+
+
+def test_a_target_is_sent_one_delivery_at_a_time_so_that_a_mute_one_binds_one_worker(store, job_id, clock):
+    analysed(store, targets=("near",), study="1.2.3")
+    mute = store.claim_delivery("d", 30, "near")
+    assert store.claimable_deliveries() == [store.deliveries(job_id)[1].id]
+    assert store.claim_delivery("e", 30).target == "far"
+    assert store.claim_delivery("f", 30) is None
+    clock.advance(31)  # its worker is dead
+    assert store.claim_delivery("f", 30).id != mute.id
 
 
 def test_failures_of_a_target_are_counted_until_it_takes_something(store, job_id, clock):
@@ -81,7 +93,9 @@ def test_a_refused_delivery_waits_for_retry_while_its_target_goes_on(store, job_
     other = analysed(store, targets=("near",), study="1.2.3")
     near = store.claim_delivery("d", 30, delivery_id=store.deliveries(job_id)[0].id)
     store.park_delivery(near.id, "d", "0xA900: data set does not match SOP class", "Traceback ...")
-    assert store.claim_delivery("d", 30, "near").job_id == other
+    goes_on = store.claim_delivery("d", 30, "near")
+    assert goes_on.job_id == other
+    store.finish_delivery(goes_on.id, "d")
     store.unpark("near")
     assert store.claim_delivery("d", 30, "near") is None
     assert store.counts().parked == {"near": 1}
