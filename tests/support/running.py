@@ -6,11 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import pytest
 
 from dicom_node import node, settings
 from dicom_node.cli.demo_pacs import free_port
@@ -25,14 +24,30 @@ AE_TITLE = "EMERALD"
 QUICK: dict[str, Any] = {"settle": {"quiet_s": 1.0, "incomplete_hold_s": 4.0}, "dicom": {"min_free_mb": 100}}
 
 
-def wait_until(met: Callable[[], Any], timeout_s: float, what: str) -> Any:
+def wait_until(met: Callable[[], Any], timeout_s: float, what: str, every_s: float = 0.1) -> Any:
     """Return what ``met`` returns once it is true; fails the test with ``what`` when the time is over."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := met():
             return found
-        time.sleep(0.1)
-    pytest.fail(f"not within {timeout_s} s: {what}")
+        time.sleep(every_s)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids of a process's children and theirs."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    children = [int(line) for line in found.stdout.split()]
+    return [each for child in children for each in (child, *descendants(child))]
 
 
 class RunningNode:
@@ -73,6 +88,11 @@ class RunningNode:
         """The ledger, opened anew."""
         return node.open_store(self.settings)
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether ``emerald serve`` runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start and return once C-ECHO is answered."""
         command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self._config)]
@@ -92,9 +112,10 @@ class RunningNode:
         self._process.kill()
         self._process.wait()
 
-    def children(self) -> list[int]:
-        """Return the process ids of the node's workers."""
-        found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
+    def children(self, role: str = "") -> list[int]:
+        """Return the process ids of the node's workers, or of those of one role (``analyse``, ``deliver``)."""
+        command = ["pgrep", "-P", str(self.pid), "-f", f"dicom_node.embedded {role}"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
         return [int(line) for line in found.stdout.split()]
 
     def wait_done(self, n_jobs: int = 1, timeout_s: float = 180) -> list[JobStatus]:
@@ -119,8 +140,9 @@ class RunningNode:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process:
+            with suppress(ProcessLookupError):  # the whole group has ended
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def _answers(self) -> bool:

@@ -1,0 +1,67 @@
+"""``python -m tests.crash``: kill the node at many moments and print what came of it."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.crash import trial
+from tests.crash.installation import Embedded
+from tests.crash.moments import moments
+from tests.crash.study import make_study
+from tests.crash.trial import Trial
+
+_COLUMNS = ("no", "moment", "killed", "job was", "acked", "lost", "results", "sent again", "duplicates", "seconds", "")
+
+
+def main() -> int:
+    """Run the moments; the exit status is 1 where a promise was not kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--moments", type=int, default=20, metavar="N", help="how many kills (20)")
+    parser.add_argument("--launcher", choices=("embedded", "celery"), default="embedded")
+    parser.add_argument("--only", type=int, metavar="I", help="only moment I, counted from 1")
+    parser.add_argument("--out", type=Path, help="keep logs and data here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="emerald-crash-") as temporary:
+        trials = _run(arguments, arguments.out or Path(temporary))
+    failed = sum(bool(each.problems) for each in trials)
+    print(f"{len(trials)} kills, {failed} with a problem")
+    return 1 if failed else 0
+
+
+def _run(arguments: argparse.Namespace, folder: Path) -> list[Trial]:
+    console = Console(width=170 if not sys.stdout.isatty() else None)
+    study = make_study(folder / "study")
+    usual = trial.undisturbed(folder / "undisturbed", study, Embedded)
+    console.print(f"undisturbed: {len(usual.results)} results, analysis {usual.analysis_s:.1f} s, bytes {usual.passed}")
+    table = Table(*_COLUMNS, title=f"emerald killed, launcher {arguments.launcher}")
+    trials = []
+    for i, moment in enumerate(moments(arguments.moments), start=1):
+        if arguments.only in (None, i):
+            trials.append(trial.run(moment, folder / f"moment-{i}", study, Embedded, usual))
+            table.add_row(str(i), *_cells(trials[-1]))
+            console.print(str(i), *_cells(trials[-1]), sep=" | ")
+    console.print(table)
+    return trials
+
+
+def _cells(one: Trial) -> list[str]:
+    return [
+        str(one.moment),
+        one.moment.victim,
+        one.state,
+        str(one.acknowledged),
+        str(one.lost),
+        str(one.results),
+        str(one.sent_again),
+        str(one.duplicates),
+        f"{one.seconds:.1f}",
+        "; ".join(one.problems) or "ok",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

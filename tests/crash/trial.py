@@ -1,0 +1,201 @@
+"""One crash: a running node between a sender and two PACSs, killed at a moment, started again, judged."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicom_node.cli.demo_pacs import Pacs, StorescpPacs, best_pacs
+from dicom_node.domain import RemoteAE
+from dicom_node.jobs.records import JobStatus
+from tests.crash import judge
+from tests.crash.installation import Embedded
+from tests.crash.moments import Moment
+from tests.crash.study import Sender, Study
+from tests.support.line import Line
+from tests.support.running import is_alive, wait_until
+
+Build = Callable[[Path, Sequence[RemoteAE], float], Embedded]
+INSTALLATION_UID = "2.25.308150402313428197164207342331512834001"
+# Longer than a sender needs to come back after a crash, on a busy machine too.
+QUIET_S = 3.0
+_PATIENCE_S = 240.0
+_CHILDREN_END_S = 5.0
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What happens when nobody kills anything: the measure of all trials.
+
+    Attributes
+    ----------
+    analysis_s : float
+        How long the analysis took.
+    passed : list of dict
+        Bytes there and back on the lines to the node, to the first and to the second PACS.
+    """
+
+    results: judge.Results
+    analysis_s: float
+    passed: list[dict[str, int]]
+
+
+@dataclass
+class Trial:
+    """What came of one moment; ``problems`` is empty where all promises were kept."""
+
+    moment: Moment
+    state: str = ""
+    acknowledged: int = 0
+    lost: int = 0
+    results: int = 0
+    sent_again: int = 0
+    duplicates: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+class RecordingPacs(StorescpPacs):
+    """DCMTK's storescp that keeps every sending in a file of its own."""
+
+    def command(self) -> list[str]:
+        """Return the command of the parent class, with unique file names."""
+        program, *options = super().command()
+        return [program, "+uf", *options]
+
+    @property
+    def recorded(self) -> Path:
+        """Where the files are."""
+        return self._received
+
+
+class Scene:
+    """A node, a sender in front of it, and two PACSs behind it, each at the end of a line.
+
+    Parameters
+    ----------
+    folder : Path
+        New; holds the states of all of them.
+    build : callable
+        Makes the installation from its ``data_dir`` and the destinations.
+    """
+
+    def __init__(self, folder: Path, study: Study, build: Build) -> None:
+        folder.mkdir(parents=True)
+        (folder / "recorder").mkdir()
+        self._folder = folder
+        self._study = study
+        self._build = build
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Scene":
+        enter = self._stack.enter_context
+        self.pacs: Pacs = enter(best_pacs(self._folder / "pacs"))
+        self.recorder = enter(RecordingPacs(self._folder / "recorder"))
+        to_pacs = [enter(Line(self.pacs.remote)), enter(Line(self.recorder.remote))]
+        data_dir = self._folder / "node"
+        data_dir.mkdir()
+        (data_dir / "installation").write_text(INSTALLATION_UID + "\n")
+        self.installation = enter(self._build(data_dir, [line.remote for line in to_pacs], QUIET_S))
+        self.node = self.installation.node
+        to_node = enter(Line(self.node.remote))
+        self.lines = [to_node, *to_pacs]
+        self.sender = Sender(self._study, to_node.remote, self._folder / "storescu.log")
+        self._stack.callback(self.sender.stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def until_done(self) -> list[JobStatus]:
+        """Wait until the sender is content and no work is left; nothing can come after that by itself."""
+        wait_until(lambda: not self.sender.is_alive(), _PATIENCE_S, "the sender is content")
+        return self.node.wait_done(timeout_s=_PATIENCE_S)
+
+    def fetched(self) -> tuple[judge.Results, judge.Results]:
+        """Return the results that the two PACSs hold."""
+        paths = self.pacs.fetch(self._folder / "fetched"), sorted(self.recorder.recorded.iterdir())
+        return judge.results(paths[0]), judge.results(paths[1])
+
+
+def undisturbed(folder: Path, study: Study, build: Build) -> Undisturbed:
+    """Run the way of the study once, without a crash."""
+    with Scene(folder, study, build) as scene:
+        scene.sender.start()
+        (status,) = scene.until_done()
+        store = scene.node.store
+        (analysis,) = [attempt for attempt in store.attempts(status.job.id) if attempt.target is None]
+        store.close()
+        assert analysis.ended_at
+        seconds = (analysis.ended_at - analysis.started_at).total_seconds()
+        return Undisturbed(scene.fetched()[0], seconds, [dict(line.passed) for line in scene.lines])
+
+
+def run(moment: Moment, folder: Path, study: Study, build: Build, usual: Undisturbed) -> Trial:
+    """Kill at the moment, start again, and judge what came of it."""
+    trial = Trial(moment)
+    try:
+        with Scene(folder, study, build) as scene:
+            _kill(scene, moment, usual, trial)
+            began = time.monotonic()
+            jobs = scene.until_done()
+            trial.seconds = time.monotonic() - began
+            trial.problems += [f"{len(jobs)} revisions instead of one"] if len(jobs) != 1 else []
+            _judge(scene, study, usual, trial)
+    except AssertionError as error:
+        trial.problems.append(str(error))
+    return trial
+
+
+def _kill(scene: Scene, moment: Moment, usual: Undisturbed, trial: Trial) -> None:
+    if moment.phase in ("reception", "delivery"):
+        which = 0 if moment.phase == "reception" else 1 + moment.pacs
+        scene.lines[which].hold(moment.way, max(1, int(moment.share * usual.passed[which][moment.way])))
+    scene.sender.start()
+    _wait_for(scene, moment, usual)
+    trial.state = _state(scene)
+    ended = scene.installation.kill(moment.victim, moment.phase)
+    for line in scene.lines:
+        line.cut()
+    began = time.monotonic()
+    while (alive := [pid for pid in ended if is_alive(pid)]) and time.monotonic() - began < _CHILDREN_END_S:
+        time.sleep(0.05)
+    trial.problems += [f"{len(alive)} processes left over"] if alive else []
+    scene.installation.restore()
+
+
+def _wait_for(scene: Scene, moment: Moment, usual: Undisturbed) -> None:
+    if moment.phase == "reception":
+        wait_until(scene.lines[0].held.is_set, _PATIENCE_S, "the line to the node is held", 0.005)
+    elif moment.phase == "delivery":
+        wait_until(scene.lines[1 + moment.pacs].held.is_set, _PATIENCE_S, "the line to the PACS is held", 0.005)
+    elif moment.phase == "settling":
+        wait_until(lambda: not scene.sender.is_alive(), _PATIENCE_S, "the sender is content", 0.005)
+        time.sleep(moment.share * QUIET_S)
+    else:
+        wait_until(lambda: _is_analysed(scene), _PATIENCE_S, "the analysis has begun", 0.02)
+        time.sleep(moment.share * usual.analysis_s)
+
+
+def _is_analysed(scene: Scene) -> bool:
+    return any(status.worker for status in scene.installation.jobs())
+
+
+def _state(scene: Scene) -> str:
+    jobs = scene.installation.jobs()
+    return " ".join(status.job.state for status in jobs) or "nothing yet"
+
+
+def _judge(scene: Scene, study: Study, usual: Undisturbed, trial: Trial) -> None:
+    acknowledged = scene.sender.acknowledged()
+    trial.acknowledged = len(acknowledged)
+    trial.lost = len(judge.lost(acknowledged, study, scene.node.data_dir))
+    trial.problems += [f"{trial.lost} acknowledged images lost"] if trial.lost else []
+    for name, found in zip((scene.pacs.name, scene.recorder.name), scene.fetched(), strict=True):
+        trial.problems += [f"{name}: {what}" for what in judge.differences(usual.results, found)]
+        trial.results = len(found)
+        trial.duplicates += len(found.keys() - usual.results.keys())
+    trial.sent_again, differing = judge.sendings(scene.recorder.recorded)
+    trial.duplicates += len(differing)
+    trial.problems += [f"...{uid[-8:]} was sent with more than one content" for uid in differing]
