@@ -192,7 +192,8 @@ class Spool:
         """Write a result object durably as ``<name>.dcm``; an earlier one of that name is replaced."""
         folder = self.results_dir(job_id)
         self._make(folder)
-        temporary = self.incoming / f"{uuid4().hex}.part"
+        # Not among the incoming: those are removed when the node starts, and a worker may be writing then.
+        temporary = folder / f"{uuid4().hex}.part"
         try:
             with as_spool_error(), temporary.open("xb") as file:
                 dataset.save_as(file, enforce_file_format=True)
