@@ -1,6 +1,8 @@
 """Who is let in, what is accepted, and what each C-STORE is answered."""
 
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +240,30 @@ def test_below_the_watermark_storing_is_out_of_resources_and_echo_is_not(tmp_pat
         assert node.held() == []
         assert node.put_aside() == []
         assert node.serves()
+
+
+@contextmanager
+def no_file_larger_than(n_bytes: int) -> Iterator[None]:
+    """Let the operating system refuse to write on, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_takes_no_more_is_out_of_resources_and_the_association_goes_on(node: Receiver) -> None:
+    large = ct(2, side=2048)
+    with Peer(node.port) as peer:
+        peer.associate()
+        with no_file_larger_than(4 << 20):
+            assert peer.store(data_set(large), str(large.SOPInstanceUID)) == 0xA700
+            assert node.temporary() == []
+        assert peer.store(data_set(large), str(large.SOPInstanceUID)) == 0
+        peer.release()
+
+    assert len(node.held()) == 1
 
 
 def test_an_image_that_the_ledger_did_not_take_is_not_acknowledged(
