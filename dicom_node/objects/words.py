@@ -28,7 +28,7 @@ def place(location: Location) -> str:
 
 def category(assigned: Category) -> str:
     """Return a category with its reason."""
-    missing = f"; not known: {', '.join(assigned.missing)}" if assigned.missing else ""
+    missing = f"; not known: {', '.join(map(_plain, assigned.missing))}" if assigned.missing else ""
     return f"{assigned.scheme} category {assigned.value or 'not assigned'}: {assigned.because}{missing}"
 
 
@@ -38,7 +38,7 @@ def risk(each: TrackedFinding, score: RiskScore) -> str:
     if score.value is not None:
         return f"{start} {100 * score.value:.1f} % from {inputs(score)}."
     known = f"; known: {inputs(score)}" if score.inputs else ""
-    return f"{start} not computed; not known: {', '.join(score.missing)}{known}."
+    return f"{start} not computed; not known: {', '.join(map(_plain, score.missing))}{known}."
 
 
 def detection(each: TrackedFinding) -> str:
@@ -50,14 +50,21 @@ def detection(each: TrackedFinding) -> str:
 
 
 def inputs(score: RiskScore) -> str:
-    """Return the inputs of a risk model, by name."""
-    return ", ".join(f"{name} {_plain(value)}" for name, value in score.inputs.items())
+    """Return the inputs of a risk model with their values."""
+    return ", ".join(_with_value(name, value) for name, value in score.inputs.items())
 
 
-def _plain(value: float | bool | str) -> str:
+def _with_value(name: str, value: float | bool | str) -> str:
+    """Return an input as people write it: ``longest_diameter_mm`` 9 is ``longest diameter 9 mm``."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{_plain(name)} {'yes' if value else 'no'}"
+    unit = next((unit for unit in ("mm", "years") if name.endswith(f"_{unit}")), "")
+    said = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{_plain(name)} {said} {unit}".rstrip()
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix("_mm").removesuffix("_years").replace("_", " ")
 
 
 def _solid_part(finding: Finding) -> str:

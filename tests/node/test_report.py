@@ -179,6 +179,18 @@ def test_age_comes_from_the_age_string_or_is_counted_from_the_birth_date() -> No
         assert report.record_from_header(header).age_years.value == years
 
 
+def test_risk_models_are_told_in_plain_words_with_what_they_used_and_what_they_missed() -> None:
+    said = texts(made().of_kind("sr")[0])
+    assert (
+        "Nodule 1: Brock 2a, probability of cancer 12.3 % from age 70 years, sex M, "
+        "family history of lung cancer no, emphysema yes, longest diameter 12.3 mm." in said
+    )
+    assert (
+        "Nodule 1: Brock 2b, probability of cancer not computed; "
+        "not known: family history of lung cancer, emphysema; known: age 70 years." in said
+    )
+
+
 def test_an_empty_or_impossible_header_leaves_the_record_empty() -> None:
     header = Dataset()
     header.StudyDate, header.PatientBirthDate, header.PatientSex = "20210202", "20300101", "O"

@@ -32,9 +32,15 @@ ALGORITHM = Algorithm(
 _BROCK = RiskScore(
     "Brock 2a",
     0.1234,
-    {"age": 70.0, "sex": "M", "family history of lung cancer": False, "emphysema": True, "diameter mm": 12.3},
+    {
+        "age_years": 70.0,
+        "sex": "M",
+        "family_history_of_lung_cancer": False,
+        "emphysema": True,
+        "longest_diameter_mm": 12.3,
+    },
 )
-_BROCK_MISSING = RiskScore("Brock 2b", None, {"age": 70.0}, ("family history of lung cancer", "emphysema"))
+_BROCK_MISSING = RiskScore("Brock 2b", None, {"age_years": 70.0}, ("family_history_of_lung_cancer", "emphysema"))
 
 
 def analysis_of(volume: CtVolume, masks: list[BoolArray], lungs_cut: tuple[str, ...] = ()) -> Analysis:

@@ -21,6 +21,9 @@ from tests.support.dicom_info import dicom_info
 _BIN = Path(sys.executable).parent
 _JAVA = (
     "java",
+    # short runs on few cores
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
     # JDK 17 limits XPath below what PixelMed's rules need
     "-Djdk.xml.xpathTotalOpLimit=0",
     "-Djdk.xml.xpathExprGrpLimit=0",
