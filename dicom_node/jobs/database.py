@@ -59,7 +59,11 @@ class Ledger:
             self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
         # Threads of one process queue here, in turn, instead of polling SQLite's lock.
         self._turn = threading.Lock()
-        self._make_tables()
+        try:
+            self._make_tables()
+        except LedgerError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""

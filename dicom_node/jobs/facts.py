@@ -19,21 +19,38 @@ class Facts(Ledger):
     """What the settle timer reads."""
 
     def receiving_studies(self, quiet_since: datetime | None = None) -> list[StudyFacts]:
-        """Return the studies in RECEIVING, oldest first.
+        """Return the studies in RECEIVING that the settle timer has to look at, oldest first.
+
+        Those on which ``wait`` is in force are left out until there is news of them.
 
         Parameters
         ----------
         quiet_since : datetime, optional
-            Leave out the studies that something came for after this instant: a busy study costs one small query.
+            Leave out the studies, too, that something came for after this instant.
         """
+        now = self.clock()
+        receiving = sa.select(t.jobs).where(t.jobs.c.state == JobState.RECEIVING).order_by(t.jobs.c.id)
         with self.read() as connection:
-            waiting = sa.select(t.jobs).where(t.jobs.c.state == JobState.RECEIVING).order_by(t.jobs.c.id)
-            found = [(job, _last_at(connection, job)) for job in connection.execute(waiting).all()]
-            return [
-                _study(connection, job, last_at)
-                for job, last_at in found
-                if quiet_since is None or last_at <= quiet_since
-            ]
+            jobs = connection.execute(receiving).all()
+            looked_at = (_look(connection, job, quiet_since, now) for job in jobs)
+            return [facts for facts in looked_at if facts is not None]
+
+    def wait(self, facts: StudyFacts, until: datetime) -> None:
+        """Note that a study is not to be looked at before ``until``, unless there is news of it."""
+        same = (t.jobs.c.id == facts.job_id, t.jobs.c.state == JobState.RECEIVING)
+        values = {"next_attempt_at": until, "news_weighed": facts.n_news}
+        with self.write() as connection:
+            connection.execute(sa.update(t.jobs).where(*same).values(**values))
+
+
+def _look(connection: Connection, job: AnyRow, quiet_since: datetime | None, now: datetime) -> StudyFacts | None:
+    """Gather the facts of a study, unless the cheap questions say that it is too early."""
+    last_at = _last_at(connection, job)
+    if quiet_since is not None and last_at > quiet_since:
+        return None
+    n_news = _n_news(connection, job)
+    waits = job.next_attempt_at is not None and job.next_attempt_at > now
+    return None if waits and job.news_weighed == n_news else _study(connection, job, last_at, n_news)
 
 
 def _of_study(job: AnyRow) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
@@ -43,14 +60,28 @@ def _of_study(job: AnyRow) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[boo
     )
 
 
+def _repeats_joined() -> sa.Join:
+    return t.repeats.join(t.instances, t.instances.c.id == t.repeats.c.instance_id)
+
+
 def _last_at(connection: Connection, job: AnyRow) -> datetime:
     received = connection.scalar(sa.select(sa.func.max(t.instances.c.received_at)).where(*_of_study(job)))
-    joined = t.repeats.join(t.instances, t.instances.c.id == t.repeats.c.instance_id)
-    repeated = connection.scalar(sa.select(sa.func.max(t.repeats.c.at)).select_from(joined).where(*_of_study(job)))
-    return max(at for at in (received, repeated, job.created_at) if at is not None)
+    again = sa.select(sa.func.max(t.repeats.c.at)).select_from(_repeats_joined()).where(*_of_study(job))
+    return max(filter(None, (job.created_at, received, connection.scalar(again))))
 
 
-def _study(connection: Connection, job: AnyRow, last_at: datetime) -> StudyFacts:
+def _n_news(connection: Connection, job: AnyRow) -> int:
+    held = sa.select(t.instances.c.association_id).where(*_of_study(job), t.instances.c.removing_at.is_(None))
+    again = sa.select(t.repeats.c.association_id).select_from(_repeats_joined()).where(*_of_study(job))
+    carriers = sa.union(held, again).subquery()
+    ended = sa.select(t.associations.c.id).where(
+        t.associations.c.id.in_(sa.select(carriers)), t.associations.c.ended_at.is_not(None)
+    )
+    counts = (sa.select(sa.func.count()).select_from(rows.subquery()) for rows in (held, again, ended))
+    return sum(connection.scalar(count) or 0 for count in counts)
+
+
+def _study(connection: Connection, job: AnyRow, last_at: datetime, n_news: int) -> StudyFacts:
     rows = connection.execute(sa.select(t.instances).where(*_of_study(job)).order_by(t.instances.c.id)).all()
     held = [row for row in rows if row.removing_at is None]
     repeats = _repeats(connection, job)
@@ -67,13 +98,13 @@ def _study(connection: Connection, job: AnyRow, last_at: datetime) -> StudyFacts
         n_held=len(held),
         n_removed=len(rows) - len(held),
         last_at=last_at,
+        n_news=n_news,
     )
 
 
 def _repeats(connection: Connection, job: AnyRow) -> list[AnyRow]:
-    joined = t.repeats.join(t.instances, t.instances.c.id == t.repeats.c.instance_id)
     columns = (t.repeats.c.instance_id, t.repeats.c.association_id, t.repeats.c.at, t.instances.c.series_instance_uid)
-    return list(connection.execute(sa.select(*columns).select_from(joined).where(*_of_study(job))))
+    return list(connection.execute(sa.select(*columns).select_from(_repeats_joined()).where(*_of_study(job))))
 
 
 def _associations(connection: Connection, *rows: Iterable[AnyRow]) -> dict[int, AnyRow]:

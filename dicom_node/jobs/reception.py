@@ -153,8 +153,8 @@ class Reception(Ledger):
         return True
 
     def _note_arrivals(self, arrivals: Sequence[_Arrival]) -> list[bool]:
-        now = self.clock()
         with self.write() as connection:
+            now = self.clock()
             return [_note(connection, arrival, now) for arrival in arrivals]
 
 

@@ -60,6 +60,8 @@ class StudyFacts:
         Instances of earlier revisions that are no longer held.
     last_at : datetime
         When the last instance came, new or repeated.
+    n_news : int
+        Grows with everything that may change the decision: instances, repeats, ends of associations.
     """
 
     job_id: int
@@ -70,6 +72,7 @@ class StudyFacts:
     n_held: int
     n_removed: int
     last_at: datetime
+    n_news: int
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ def settle_due(store: Store, settings: SettleSettings, started_at: datetime) -> 
     settled = []
     for facts in store.receiving_studies(now - timedelta(seconds=settings.quiet_s)):
         decision = decide(facts, now, settings, started_at)
-        if isinstance(decision, Settle) and store.settle(
-            facts.job_id, decision.evidence, decision.incomplete, facts.n_held
-        ):
+        if isinstance(decision, Wait):
+            store.wait(facts, decision.until)
+        elif store.settle(facts.job_id, decision.evidence, decision.incomplete, facts.n_held):
             settled.append(facts.job_id)
     return settled
 

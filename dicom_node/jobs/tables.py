@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -73,7 +74,7 @@ instances = Table(
     Column("transfer_syntax_uid", String(64), nullable=False),
     Column("path", Text, nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("n_bytes", Integer, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
     Column("header", JSON, nullable=False),
     Column("association_id", ForeignKey("associations.id")),
     # the revision of the study that this instance came with
@@ -135,6 +136,8 @@ jobs = Table(
     Column("next_attempt_at", Utc),
     Column("last_error", Text),
     Column("parked_at", Utc),
+    # in RECEIVING: how much was known when the settle timer decided to wait until next_attempt_at
+    Column("news_weighed", Integer),
     Column("worker", String(128)),
     Column("lease_until", Utc),
     Column("stage", String(64)),

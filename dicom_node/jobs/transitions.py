@@ -26,6 +26,7 @@ FRESH = {
     "next_attempt_at": None,
     "last_error": None,
     "parked_at": None,
+    "news_weighed": None,
     "worker": None,
     "lease_until": None,
     "stage": None,

@@ -24,7 +24,6 @@ def ledger_url(tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        # the server's own order is enough: attempts and deliveries refer to each other's tables only
         metadata.drop_all(connection)
     engine.dispose()
     return url

@@ -30,7 +30,8 @@ def association(how: str | None, opened_s: float = 0, ended_s: float = 60, n_new
 
 def study(*series: SeriesFacts, last_s: float = 60, n_removed: int = 0) -> StudyFacts:
     n_held = sum(len(one.headers) for one in series)
-    return StudyFacts(1, "EMERALD", "1.2", 1, series, n_held, n_removed, START + timedelta(seconds=last_s))
+    last_at = START + timedelta(seconds=last_s)
+    return StudyFacts(1, "EMERALD", "1.2", 1, series, n_held, n_removed, last_at, n_news=0)
 
 
 def series(numbers=range(1, 21), *associations: AssociationFacts, again: int = 0, **header) -> SeriesFacts:
@@ -150,6 +151,35 @@ def test_the_timer_settles_what_is_due_and_leaves_the_rest(store, clock):
     clock.advance(285)
     assert settle_due(store, SETTINGS, LONG_AGO) == [2]
     assert incomplete_series(store.job(2).evidence) == {"1.2.4.1": "reception broke off after 20 images"}
+
+
+def test_a_study_that_waits_is_not_looked_at_again_until_its_time_or_until_there_is_news(store, clock):
+    def looked_at() -> int:
+        return len(store.receiving_studies())
+
+    association = receive(store, [1, 2, 3, 5, 6], how=None)
+    clock.advance(20)
+    assert looked_at() == 1
+    assert settle_due(store, SETTINGS, LONG_AGO) == []
+    assert looked_at() == 0
+    clock.advance(10)
+    store.association_ended(association, "released")
+    assert looked_at() == 1
+    assert settle_due(store, SETTINGS, LONG_AGO) == []
+    assert looked_at() == 0
+    receive(store, [4])
+    clock.advance(15)
+    assert settle_due(store, SETTINGS, LONG_AGO) == [1]
+
+
+def test_a_gap_that_nothing_fills_settles_at_the_end_of_the_hold(store, clock):
+    receive(store, [1, 2, 3, 5, 6])
+    clock.advance(16)
+    assert settle_due(store, SETTINGS, LONG_AGO) == []
+    clock.advance(283)
+    assert settle_due(store, SETTINGS, LONG_AGO) == []
+    clock.advance(1)
+    assert settle_due(store, SETTINGS, LONG_AGO) == [1]
 
 
 def test_a_broken_series_sent_again_within_the_hold_is_whole(store, clock):

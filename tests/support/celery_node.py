@@ -1,7 +1,7 @@
 """A Celery worker whose steps wait for the test's word.
 
-Started as ``python -m tests.support.celery_node FOLDER QUEUE``. ``FOLDER/analysing.N`` appears when the N-th analysis has begun (its text is the process id), and the analysis ends when
-``FOLDER/go`` exists.
+Started as ``python -m tests.support.celery_node FOLDER QUEUE``. ``FOLDER/analysing.N`` appears when the N-th analysis
+has begun (its text is the process id); the analysis ends when ``FOLDER/go`` exists.
 """
 
 import os

@@ -1,5 +1,6 @@
 """Studies for the ledger: instances that exist as rows only, and shortcuts to the later states of a job."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from dicom_node.domain import InstanceRef, Outcome, ResultRef
@@ -28,7 +29,9 @@ def instance(number: int, series: int = 1, study: str = STUDY, **header: object)
     )
 
 
-def receive(store: Store, numbers: range, series: int = 1, how: str | None = "released", study: str = STUDY) -> int:
+def receive(
+    store: Store, numbers: Iterable[int], series: int = 1, how: str | None = "released", study: str = STUDY
+) -> int:
     """Store these slices over one association that ends so (None: stays open); returns its id."""
     association = store.association_opened("SCANNER", CALLED, "192.0.2.7")
     for number in numbers:
@@ -38,7 +41,7 @@ def receive(store: Store, numbers: range, series: int = 1, how: str | None = "re
     return association
 
 
-def send_again(store: Store, numbers: range, series: int = 1, study: str = STUDY) -> None:
+def send_again(store: Store, numbers: Iterable[int], series: int = 1, study: str = STUDY) -> None:
     """Send held slices once more over an association that is released."""
     association = store.association_opened("SCANNER", CALLED, "192.0.2.7")
     for number in numbers:
