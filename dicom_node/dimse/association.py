@@ -5,7 +5,6 @@ are read and written by pynetdicom, those of the data transfer here, for speed a
 limits before anything is allocated.
 """
 
-import logging
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from dicom_node.dimse.messages import Request
 from dicom_node.errors import ConnectionLost, PeerMisbehaved, PeerSilent
 from dicom_node.objects.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-_LOG = logging.getLogger(__name__)
 _COMMAND, _LAST = 1, 2  # message control header, PS3.8 annex E.2
 _MAX_COMMAND_SET = 16384
 _RELEASE_RP = struct.pack(">BBLL", connection.RELEASE_RP, 0, 4, 0)

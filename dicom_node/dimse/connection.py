@@ -80,7 +80,10 @@ class Connection:
         kind, length = self._head(deadline)
         if kind != ASSOCIATE_RQ or length > MAX_ASSOCIATE_RQ:
             raise PeerMisbehaved(f"PDU type {kind} of {length} bytes instead of an association request", 2)
-        return struct.pack(">BBL", kind, 0, length) + b"".join(self._pieces(length, deadline))
+        request = bytearray(struct.pack(">BBL", kind, 0, length))
+        for piece in self.pieces(length, deadline):
+            request += piece
+        return bytes(request)
 
     def next_pdu(self) -> Pdu:
         """Wait for the next PDU and read its head; raises as above."""
@@ -137,9 +140,6 @@ class Connection:
         except OSError:
             pass
         self._socket.close()
-
-    def _pieces(self, n_bytes: int, deadline: float) -> Iterator[bytes]:
-        return map(bytes, self.pieces(n_bytes, deadline))
 
     def _head(self, deadline: float) -> tuple[int, int]:
         kind, _, length = struct.unpack(">BBL", self.take(6, deadline))

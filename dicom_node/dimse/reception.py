@@ -29,6 +29,7 @@ from dicom_node.errors import (
     UidMismatch,
 )
 from dicom_node.objects import identity
+from dicom_node.objects.disk import as_spool_error
 from dicom_node.objects.identity import Sameness
 from dicom_node.objects.part10 import Announced
 from dicom_node.objects.spool import Incoming, Spool
@@ -101,6 +102,7 @@ class Reception:
         self._called_ae_title = ""
         self._calling_ae_title = ""
         self._id: int | None = None
+        self._n_stored = self._n_refused = 0
 
     def __str__(self) -> str:
         """Say which association this is, for the log."""
@@ -132,6 +134,8 @@ class Reception:
         """Note the end; there is nothing to note where the peer was never let in."""
         if self._id is None:
             return
+        level = logging.INFO if self._n_stored or self._n_refused else logging.DEBUG
+        _LOG.log(level, "%s %s: %d stored, %d refused", self, how, self._n_stored, self._n_refused)
         try:
             self._stores.ledger.association_ended(self._id, how)
         except LedgerError as error:
@@ -152,9 +156,11 @@ class Reception:
             # Its rest is not worth the line, and no status can be said before the data set has ended.
             raise PeerMisbehaved(str(error)) from error
         except NodeError as error:
+            self._n_refused += 1
             status = statuses.status_of(error)
             _LOG.warning("%s: ...%s answered 0x%04X: %s", self, announced.tail, status, error)
             return Answer(status, str(error))
+        self._n_stored += 1
         return Answer(statuses.SUCCESS)
 
     def _store(self, announced: Announced, data_set: Iterator[memoryview]) -> None:
@@ -192,11 +198,15 @@ class Reception:
         """Accept what is held already; raises InstanceConflict where it is something else."""
         if held.digest == ref.digest and held.transfer_syntax_uid == ref.transfer_syntax_uid:
             note = str(Sameness.SAME_BYTES)
-        elif (sameness := identity.compare(held.path, ref.path)) != Sameness.DIFFERENT:
+        elif (sameness := self._compare(held, ref)) != Sameness.DIFFERENT:
             note = f"{sameness}, but another header or transfer syntax ({ref.transfer_syntax_uid}); the first is kept"
         else:
             raise InstanceConflict("other pixels or geometry under a SOP Instance UID that is held")
         self._stores.ledger.note_repeat(self._called_ae_title, self._id, ref.sop_instance_uid, note)
+
+    def _compare(self, held: InstanceRef, ref: InstanceRef) -> Sameness:
+        with as_spool_error():  # housekeeping may just have removed what is held
+            return identity.compare(held.path, ref.path)
 
     def _known_after_all(self, kept: InstanceRef) -> None:
         """Deal with an instance that was durable before the ledger said that it knows its UID."""

@@ -59,7 +59,7 @@ class Elements:
 
 @dataclass(slots=True)
 class _Level:
-    """What encloses the next element: the data set or an item (``in_item``), or a sequence between its items.
+    """What encloses the next element (the data set, or an item) or the next item (a sequence).
 
     ``end`` is the position at which a defined length ends, None where a delimiter ends it; ``limit`` is the nearest
     defined end around.
@@ -202,7 +202,7 @@ class _Walker:
         source = self._source
         lengths = [0, 0]
         n_items = 0
-        while True:
+        while n_items < _MAX_ELEMENTS:
             at = source.need(8)
             group, number, length = self._tag_length(source.window, at)
             item = group << 16 | number
@@ -215,6 +215,8 @@ class _Walker:
             source.skip(length)
             lengths[n_items > 0] += length
             n_items += 1
+        else:
+            self._fail(f"more than {_MAX_ELEMENTS} fragments")
         if len(self._levels) == 1 and tag in PIXEL_TAGS:
             self.found.pixels = PixelElement(tag, vr.decode() or "OB", lengths[1], max(n_items - 1, 0))
 

@@ -26,7 +26,7 @@ from uuid import uuid4
 from pydicom import Dataset
 
 from dicom_node.domain import InstanceRef
-from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, UidMismatch
+from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, SpoolError, UidMismatch
 from dicom_node.objects import part10
 from dicom_node.objects.disk import FolderSync, as_spool_error
 from dicom_node.objects.headers import instance_ref, media_storage_sop_instance_uid
@@ -56,7 +56,11 @@ class Incoming:
         self._digest = hashlib.sha256()
         with as_spool_error():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        self._write(part10.head(announced))
+        try:
+            self._write(part10.head(announced))
+        except SpoolError:
+            self.abort()
+            raise
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append the next bytes of the data set.
