@@ -16,128 +16,11 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ai_engine.domain import Algorithm
-from dicom_node.objects import codes, uids
+from dicom_node.objects import codes, patient_study, uids
 
 MANUFACTURER = "Emerald"
 MODEL_NAME = "Emerald lung CT node"
 RESEARCH_USE_ONLY = "Research use only. Not for diagnosis or treatment decisions."
-
-# PS3.3 C.7.1.1, C.7.1.3, C.7.2.1, C.7.2.2, C.7.2.3: what must be equal in all instances of one patient and one study.
-PATIENT_AND_STUDY = (
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "IssuerOfPatientIDQualifiersSequence",
-    "TypeOfPatientID",
-    "PatientBirthDate",
-    "PatientBirthTime",
-    "PatientBirthDateInAlternativeCalendar",
-    "PatientDeathDateInAlternativeCalendar",
-    "PatientAlternativeCalendar",
-    "PatientSex",
-    "OtherPatientIDs",
-    "OtherPatientIDsSequence",
-    "OtherPatientNames",
-    "PatientBirthName",
-    "PatientMotherBirthName",
-    "PatientAddress",
-    "PatientTelephoneNumbers",
-    "EthnicGroup",
-    "EthnicGroupCodeSequence",
-    "PatientReligiousPreference",
-    "PatientComments",
-    "QualityControlSubject",
-    "PatientSpeciesDescription",
-    "PatientSpeciesCodeSequence",
-    "PatientBreedDescription",
-    "PatientBreedCodeSequence",
-    "BreedRegistrationSequence",
-    "ResponsiblePerson",
-    "ResponsiblePersonRole",
-    "ResponsibleOrganization",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "SourcePatientGroupIdentificationSequence",
-    "GroupOfPatientsIdentificationSequence",
-    "ClinicalTrialSponsorName",
-    "ClinicalTrialProtocolID",
-    "IssuerOfClinicalTrialProtocolID",
-    "OtherClinicalTrialProtocolIDsSequence",
-    "ClinicalTrialProtocolName",
-    "ClinicalTrialSiteID",
-    "IssuerOfClinicalTrialSiteID",
-    "ClinicalTrialSiteName",
-    "ClinicalTrialSubjectID",
-    "IssuerOfClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID",
-    "IssuerOfClinicalTrialSubjectReadingID",
-    "ClinicalTrialProtocolEthicsCommitteeName",
-    "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "ReferringPhysicianIdentificationSequence",
-    "ConsultingPhysicianName",
-    "ConsultingPhysicianIdentificationSequence",
-    "StudyID",
-    "AccessionNumber",
-    "IssuerOfAccessionNumberSequence",
-    "StudyDescription",
-    "PhysiciansOfRecord",
-    "PhysiciansOfRecordIdentificationSequence",
-    "NameOfPhysiciansReadingStudy",
-    "PhysiciansReadingStudyIdentificationSequence",
-    "RequestingServiceCodeSequence",
-    "ReferencedStudySequence",
-    "ProcedureCodeSequence",
-    "ReasonForPerformedProcedureCodeSequence",
-    "AdmittingDiagnosesDescription",
-    "AdmittingDiagnosesCodeSequence",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientBodyMassIndex",
-    "MeasuredAPDimension",
-    "MeasuredLateralDimension",
-    "PatientSizeCodeSequence",
-    "MedicalAlerts",
-    "Allergies",
-    "SmokingStatus",
-    "PregnancyStatus",
-    "LastMenstrualDate",
-    "PatientState",
-    "Occupation",
-    "AdditionalPatientHistory",
-    "AdmissionID",
-    "IssuerOfAdmissionIDSequence",
-    "ReasonForVisit",
-    "ReasonForVisitCodeSequence",
-    "ServiceEpisodeID",
-    "IssuerOfServiceEpisodeIDSequence",
-    "ServiceEpisodeDescription",
-    "PatientSexNeutered",
-    "ClinicalTrialTimePointID",
-    "IssuerOfClinicalTrialTimePointID",
-    "ClinicalTrialTimePointDescription",
-    "LongitudinalTemporalOffsetFromEvent",
-    "LongitudinalTemporalEventType",
-    "ConsentForClinicalTrialUseSequence",
-)
-# Type 2 in their modules: present even where the source leaves them out.
-_NEVER_ABSENT = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-)
 
 
 @dataclass(frozen=True)
@@ -239,7 +122,7 @@ def new(
         Header of any instance of the study.
     """
     result = Dataset()
-    _copy_patient_and_study(template, result)
+    patient_study.copy(template, result)
     when = local_time(template, context.at)
     result.SOPClassUID = sop_class_uid
     result.SOPInstanceUID = context.uid("instance", series.uid, str(instance_number))
@@ -264,6 +147,8 @@ def local_time(template: Dataset, at: datetime) -> datetime:
     if len(offset) != 5 or not offset[1:].isdigit():
         return at
     minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    if minutes >= 24 * 60:
+        return at
     return at.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))
 
 
@@ -278,7 +163,8 @@ def code_item(code: Code) -> Dataset:
 
 def image_series_attributes(template: Dataset, result: Dataset) -> None:
     """Add what only image series carry: Body Part Examined, needed wherever Laterality is not given (C.7.3.1)."""
-    result.BodyPartExamined = template.get("BodyPartExamined") or "CHEST"
+    if not copy_element(template, result, "BodyPartExamined"):
+        result.BodyPartExamined = "CHEST"
 
 
 def lossy_history(source: Dataset, result: Dataset) -> None:
@@ -286,8 +172,7 @@ def lossy_history(source: Dataset, result: Dataset) -> None:
     result.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
     if result.LossyImageCompression == "01":
         for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-            if source.get(keyword):
-                result[keyword] = deepcopy(source[keyword])
+            copy_element(source, result, keyword)
 
 
 def encodable(text: str, result: Dataset) -> str:
@@ -303,15 +188,12 @@ def encodable(text: str, result: Dataset) -> str:
     return text.encode("ascii", errors="replace").decode("ascii")
 
 
-def _copy_patient_and_study(template: Dataset, result: Dataset) -> None:
-    for keyword in PATIENT_AND_STUDY:
-        if keyword in template:
-            result[keyword] = deepcopy(template[keyword])
-    for keyword in _NEVER_ABSENT:
-        if keyword not in result:
-            setattr(result, keyword, None)
-    if "TimezoneOffsetFromUTC" in template:
-        result.TimezoneOffsetFromUTC = template.TimezoneOffsetFromUTC
+def copy_element(source: Dataset, result: Dataset, keyword: str) -> bool:
+    """Copy an element as it is, also with a VR that is not the standard's; False where it is absent or empty."""
+    if not source.get(keyword):
+        return False
+    result[keyword] = deepcopy(source[keyword])
+    return True
 
 
 def _equipment(result: Dataset, context: ObjectContext) -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.domain import BoolArray
+from ai_engine.domain import BoolArray, Segment
 
 Point = tuple[int, int]
 # From a corner of a pixel, the steps (column, row) to try, for each step that led there: right turn first, so that
@@ -24,7 +24,7 @@ def outlines(mask: BoolArray) -> list[NDArray[np.float64]]:
     Parameters
     ----------
     mask : (r, c) bool
-        Not empty.
+        May be empty.
 
     Returns
     -------
@@ -37,6 +37,15 @@ def outlines(mask: BoolArray) -> list[NDArray[np.float64]]:
     while steps:
         loops.append(_corners(_walk(steps)))
     return sorted(loops, key=_area, reverse=True)
+
+
+def on_slice(segment: Segment, k: int) -> list[NDArray[np.float64]]:
+    """Return the outlines of a segment on slice ``k`` of its volume, as ``outlines`` does; none where it is not."""
+    first_k, first_row, first_column = segment.origin_krc
+    if not 0 <= k - first_k < len(segment.mask):
+        return []
+    origin = np.array([first_column, first_row])
+    return [polygon + origin for polygon in outlines(segment.mask[k - first_k])]
 
 
 def _border(mask: BoolArray) -> dict[Point, set[Point]]:

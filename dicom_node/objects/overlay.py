@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ai_engine.domain import HuArray
 from dicom_node.objects.colours import Rgb, colour
 from dicom_node.objects.ct_series import CtSeries
-from dicom_node.objects.outline import outlines
+from dicom_node.objects.outline import on_slice
 from dicom_node.objects.tracking import TrackedFinding
 
 # Lung window: centre -600 HU, width 1500 HU.
@@ -44,7 +44,7 @@ def draw(series: CtSeries, found: Sequence[TrackedFinding], subject: TrackedFind
     picture = _windowed(series.volume.hu[k])
     pen = ImageDraw.Draw(picture)
     for each in found:
-        _outline(pen, series, each, k)
+        _outline(pen, each, k)
     _captions(pen, series, subject, k, picture.size)
     return picture
 
@@ -57,12 +57,11 @@ def _windowed(hu: HuArray) -> Image.Image:
     return large.convert("RGB")
 
 
-def _outline(pen: ImageDraw.ImageDraw, series: CtSeries, each: TrackedFinding, k: int) -> None:
-    mask = each.finding.segment.on(series.volume.hu.shape)[k]
-    if not mask.any():
+def _outline(pen: ImageDraw.ImageDraw, each: TrackedFinding, k: int) -> None:
+    borders = on_slice(each.finding.segment, k)
+    if not borders:
         return
     ink = colour(each.finding.number)
-    borders = outlines(mask)
     for border in borders:
         pen.line([tuple(point) for point in border * _SCALE], fill=ink, width=1)
     column, row = borders[0].max(axis=0)[0] * _SCALE + 4, borders[0].min(axis=0)[1] * _SCALE - 8

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from dicom_node.objects.ct_frames import number
 from dicom_node.objects.ct_series import CtSeries
 
 
@@ -26,7 +27,7 @@ class Plane:
     pixel_spacing_mm : tuple of float
         Between rows, between columns.
     slice_thickness_mm : float or None
-        None where the source does not say.
+        None where the source does not say, or says what is no number.
     """
 
     position_lps_mm: tuple[float, float, float]
@@ -52,7 +53,7 @@ def _plane(dataset: Dataset, frame_number: int | None) -> Plane:
         )
     )
     (x, y, z), (a, b, c, d, e, f), (rows, columns) = map(_floats, (position, orientation, spacing))
-    return Plane((x, y, z), (a, b, c, d, e, f), (rows, columns), float(thickness) if thickness else None)
+    return Plane((x, y, z), (a, b, c, d, e, f), (rows, columns), number(thickness) or None)
 
 
 def _floats(values: Sequence[float]) -> tuple[float, ...]:

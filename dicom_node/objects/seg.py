@@ -11,7 +11,6 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.utils import pack_bits
 from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import DSfloat
 
@@ -32,8 +31,12 @@ _POSITION, _POSITION_MACRO = 0x00200032, 0x00209113
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
+    """One slice of one segment; ``mask`` is cut to the segment's box, (r, c) bool."""
+
     segment_number: int
     k: int
+    rows: slice
+    columns: slice
     mask: BoolArray
 
 
@@ -83,7 +86,7 @@ def _instance(
 ) -> Dataset:
     result = composite.new(template, context, result_series, SegmentationStorage, number)
     composite.image_series_attributes(template, result)
-    frames = [frame for i, each in enumerate(found, start=1) for frame in _frames(i, each, series)]
+    frames = [frame for i, each in enumerate(found, start=1) for frame in _frames(i, each)]
     where = planes(series)
     _image(result, series, frames)
     _segments(result, found, context.algorithm)
@@ -91,27 +94,36 @@ def _instance(
     _shared_groups(result, series, where[0])
     result.PerFrameFunctionalGroupsSequence = _frame_groups(series, frames, where)
     result.ReferencedSeriesSequence = [_references(series, frames)]
-    result.PixelData = pack_bits(np.stack([frame.mask for frame in frames]).astype(np.uint8).ravel())
+    pixels = _pixels(frames, series.volume.hu.shape[1:])
+    result.SegmentsOverlap = "YES" if _overlap(frames, pixels) else "NO"
+    # PS3.5 section 8.1.1: the first pixel in the least significant bit, frames without padding between them
+    packed = np.packbits(pixels, bitorder="little").tobytes()
+    result.PixelData = packed + b"\0" * (len(packed) % 2)
     result["PixelData"].VR = "OB"
     return result
 
 
-def _frames(segment_number: int, each: TrackedFinding, series: CtSeries) -> list[_Frame]:
+def _frames(segment_number: int, each: TrackedFinding) -> list[_Frame]:
     segment = each.finding.segment
     _, rows, columns = segment.box
-    frames = []
-    for i, part in enumerate(segment.mask):
-        if part.any():
-            mask = np.zeros(series.volume.hu.shape[1:], dtype=bool)
-            mask[rows, columns] = part
-            frames.append(_Frame(segment_number, segment.origin_krc[0] + i, mask))
-    return frames
+    first_k = segment.origin_krc[0]
+    return [
+        _Frame(segment_number, first_k + i, rows, columns, part) for i, part in enumerate(segment.mask) if part.any()
+    ]
+
+
+def _pixels(frames: Sequence[_Frame], shape: tuple[int, int]) -> BoolArray:
+    pixels = np.zeros((len(frames), *shape), dtype=bool)
+    for i, frame in enumerate(frames):
+        pixels[i, frame.rows, frame.columns] = frame.mask
+    return pixels
 
 
 def _image(result: Dataset, series: CtSeries, frames: Sequence[_Frame]) -> None:
     result.ImageType = ["DERIVED", "PRIMARY"]
     result.FrameOfReferenceUID = series.frame_of_reference_uid
-    result.PositionReferenceIndicator = series.datasets[0].get("PositionReferenceIndicator") or None
+    if not composite.copy_element(series.datasets[0], result, "PositionReferenceIndicator"):
+        result.PositionReferenceIndicator = None
     result.Rows, result.Columns = series.volume.hu.shape[1:]
     result.NumberOfFrames = len(frames)
     result.SamplesPerPixel = 1
@@ -119,19 +131,19 @@ def _image(result: Dataset, series: CtSeries, frames: Sequence[_Frame]) -> None:
     result.BitsAllocated = result.BitsStored = 1
     result.HighBit = result.PixelRepresentation = 0
     result.SegmentationType = "BINARY"
-    result.SegmentsOverlap = "YES" if _overlap(frames) else "NO"
     result.ContentLabel = "LUNG_NODULES"
     result.ContentDescription = composite.RESEARCH_USE_ONLY
     result.ContentCreatorName = None
     composite.lossy_history(series.datasets[0], result)
 
 
-def _overlap(frames: Sequence[_Frame]) -> bool:
+def _overlap(frames: Sequence[_Frame], pixels: BoolArray) -> bool:
+    """Whether any voxel belongs to two segments."""
     seen: dict[int, BoolArray] = {}
-    for frame in frames:
-        if frame.k in seen and (seen[frame.k] & frame.mask).any():
+    for frame, mask in zip(frames, pixels, strict=True):
+        if frame.k in seen and (seen[frame.k] & mask).any():
             return True
-        seen[frame.k] = seen[frame.k] | frame.mask if frame.k in seen else frame.mask
+        seen[frame.k] = seen[frame.k] | mask if frame.k in seen else mask
     return False
 
 

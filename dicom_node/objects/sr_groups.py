@@ -25,7 +25,7 @@ from ai_engine.domain import (
 from dicom_node.objects import codes, words
 from dicom_node.objects.content import Is, code, container, image, number, polyline, text, uid
 from dicom_node.objects.ct_series import CtSeries
-from dicom_node.objects.outline import outlines
+from dicom_node.objects.outline import on_slice
 from dicom_node.objects.tracking import TrackedFinding
 
 
@@ -69,7 +69,7 @@ def _planar_group(each: TrackedFinding, series: CtSeries, algorithm: Algorithm) 
     finding = each.finding
     k = finding.measurements.key_slice_k
     source = series.slices[k]
-    outline = outlines(finding.segment.on(series.volume.hu.shape)[k])[0]
+    outline = on_slice(finding.segment, k)[0]
     region = polyline(
         codes.IMAGE_REGION,
         outline,

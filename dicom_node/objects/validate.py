@@ -11,8 +11,9 @@ from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from dicom_node.objects.checking import require
-from dicom_node.objects.composite import PATIENT_AND_STUDY, RESEARCH_USE_ONLY
+from dicom_node.objects.composite import RESEARCH_USE_ONLY
 from dicom_node.objects.ct_series import CtSeries
+from dicom_node.objects.patient_study import PATIENT_AND_STUDY
 from dicom_node.objects.validate_seg import Sources, StoredSegment, check_segmentation
 from dicom_node.objects.validate_sr import check_report
 

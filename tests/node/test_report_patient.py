@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from dicom_node import report
 from dicom_node.domain import Reason, SeriesVerdict
-from dicom_node.objects.composite import PATIENT_AND_STUDY
+from dicom_node.objects.patient_study import PATIENT_AND_STUDY
 from hl7_emr.domain import PatientRecord
 from tests.node.test_report import made
 from tests.support import synthetic_ct
