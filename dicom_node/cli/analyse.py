@@ -2,18 +2,20 @@
 
 import argparse
 import json
+import sys
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from dicom_node import node, pipeline
 from dicom_node.cli.files import find_instances, print_skipped
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.cli.tables import findings_table
+from dicom_node.cli.tables import console, findings_table
 from dicom_node.domain import InstanceRef, Job, Outcome
+from dicom_node.errors import NodeError
 from dicom_node.findings import findings_as_json
 from dicom_node.objects import overlay
 from dicom_node.objects.tracking import track
@@ -43,13 +45,23 @@ def run(arguments: argparse.Namespace) -> int:
     studies: dict[str, list[InstanceRef]] = {}
     for ref in instances:
         studies.setdefault(ref.study_instance_uid, []).append(ref)
-    told = []
-    for number, refs in enumerate(studies.values(), start=1):
-        folder = arguments.out if len(studies) == 1 else arguments.out / f"study-{number}"
-        told.append(analyse_study(refs, settings.pipelines[0], folder, quiet=arguments.json))
+    told = list(_analyse_all(list(studies.values()), settings.pipelines[0], arguments.out, quiet=arguments.json))
     if arguments.json:
         print(json.dumps(told, indent=2))
-    return 0 if all(each["outcome"] != Outcome.NOT_ANALYSED for each in told) else 1
+    analysed = [each for each in told if each["outcome"] != Outcome.NOT_ANALYSED]
+    return 0 if len(analysed) == len(studies) else 1
+
+
+def _analyse_all(
+    studies: list[list[InstanceRef]], chosen: Pipeline, out: Path, *, quiet: bool
+) -> Iterator[dict[str, object]]:
+    """Analyse each study; one that fails does not keep the next ones waiting."""
+    for number, refs in enumerate(studies, start=1):
+        folder = out if len(studies) == 1 else out / f"study-{number}"
+        try:
+            yield analyse_study(refs, chosen, folder, quiet=quiet)
+        except NodeError as error:
+            print(f"emerald: study ...{refs[0].study_instance_uid[-8:]}: {error}", file=sys.stderr)
 
 
 def analyse_study(refs: list[InstanceRef], chosen: Pipeline, folder: Path, *, quiet: bool) -> dict[str, object]:
@@ -110,11 +122,12 @@ def _told(study: pipeline.Study, findings: dict[str, object]) -> dict[str, objec
 
 
 def _print(told: dict[str, object], folder: Path) -> None:
-    console = Console()
+    to = console()
     for verdict in told["series_verdicts"]:  # type: ignore[attr-defined]
-        console.print(f"series {verdict['series_number']}: {verdict['verdict']}")
+        number = "without number" if verdict["series_number"] is None else verdict["series_number"]
+        to.print(f"series {number}: {verdict['verdict']}", soft_wrap=True)
     if told["findings"]:
-        console.print(findings_table(told["findings"]))  # type: ignore[arg-type]
+        to.print(findings_table(told["findings"]))  # type: ignore[arg-type]
     elif told["outcome"] == Outcome.NO_FINDING:
-        console.print("no nodule found")
-    console.print(f"results are in {folder}. Research use only.")
+        to.print("no nodule found")
+    to.print(f"results are in {folder}. Research use only.", soft_wrap=True)

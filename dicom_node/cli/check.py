@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
+from dicom_node.cli.tables import console
 from dicom_node.dimse import scu
 from dicom_node.errors import NodeError, PeerError
 from dicom_node.jobs.records import Counts
@@ -56,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     table = Table("", "what", "result")
     colours = {"ok": "green", "note": "yellow", "wrong": "red"}
     for line in lines:
-        table.add_row(f"[{colours[line.state]}]{line.state}[/]", line.what, line.words)
-    Console().print(table)
+        table.add_row(Text(line.state, style=colours[line.state]), line.what, line.words)
+    console().print(table)
     return 1 if any(line.state == "wrong" for line in lines) else 0
 
 

@@ -6,13 +6,14 @@ import json
 import time
 from datetime import datetime
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
+from dicom_node.cli.tables import console
 from dicom_node.jobs.records import Delivery, JobStatus
 from dicom_node.jobs.store import Store
 
@@ -49,14 +50,14 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     elif arguments.watch:
         _watch(store, arguments.limit)
     else:
-        Console().print(_table(store.jobs(arguments.limit)))
+        console().print(_table(store.jobs(arguments.limit)))
     return 0
 
 
 def run_job(arguments: argparse.Namespace) -> int:
     """Show one job."""
     store = node.open_store(load_settings(arguments))
-    Console().print(_story(store, arguments.id))
+    console().print(_story(store, arguments.id))
     return 0
 
 
@@ -71,7 +72,7 @@ def run_retry(arguments: argparse.Namespace) -> int:
 
 
 def _watch(store: Store, limit: int) -> None:
-    with Live(_table(store.jobs(limit)), refresh_per_second=2) as live:
+    with Live(_table(store.jobs(limit)), console=console(), refresh_per_second=2) as live:
         while True:
             time.sleep(0.5)
             live.update(_table(store.jobs(limit)))

@@ -1,11 +1,16 @@
-"""Tables that several commands print."""
+"""What several commands print."""
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from dicom_node.findings import Json
+
+
+def console() -> Console:
+    """Return a console that prints text as it is: what stands in brackets may come from an image or from a peer."""
+    return Console(markup=False, highlight=False)
 
 
 def findings_table(findings: Sequence[Json]) -> RenderableType:

@@ -25,6 +25,7 @@ from ai_engine.domain import HuArray
 from dicom_node.domain import InstanceRef, Reason
 from dicom_node.errors import SeriesRefused
 from dicom_node.objects.ct_frames import Frame, lookup, number
+from dicom_node.objects.readable import keep_readable
 
 AIR_HU = -1024
 # A padding value within this range is also a tissue's: replacing it would dig holes into the patient.
@@ -37,14 +38,22 @@ Stored = NDArray[Any]
 
 
 def read_header(ref: InstanceRef) -> Dataset:
-    """Read an instance without its pixel data; a bare data set gets the transfer syntax found at reception.
+    """Read an instance without its pixel data and without values that cannot be read.
+
+    A bare data set gets the transfer syntax found at reception; the UIDs are those that reception knows it by.
 
     Raises
     ------
     SeriesRefused
         The file cannot be read.
     """
-    return _read(ref, stop_before_pixels=True)
+    header = _read(ref, stop_before_pixels=True)
+    keep_readable(header)
+    header.StudyInstanceUID = ref.study_instance_uid
+    header.SeriesInstanceUID = ref.series_instance_uid
+    header.SOPInstanceUID = ref.sop_instance_uid
+    header.SOPClassUID = ref.sop_class_uid
+    return header
 
 
 def stored_frames(ref: InstanceRef, numbers: Sequence[int | None]) -> Iterator[Stored]:
