@@ -5,7 +5,6 @@ ASCII wherever it does not repeat the source. Dates are the job's, never the clo
 bytes.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -17,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ai_engine.domain import Algorithm
 from dicom_node.objects import codes, patient_study, uids
+from dicom_node.objects.patient_study import copy_element
 
 MANUFACTURER = "Emerald"
 MODEL_NAME = "Emerald lung CT node"
@@ -186,14 +186,6 @@ def encodable(text: str, result: Dataset) -> str:
             continue
         return text
     return text.encode("ascii", errors="replace").decode("ascii")
-
-
-def copy_element(source: Dataset, result: Dataset, keyword: str) -> bool:
-    """Copy an element as it is, also with a VR that is not the standard's; False where it is absent or empty."""
-    if not source.get(keyword):
-        return False
-    result[keyword] = deepcopy(source[keyword])
-    return True
 
 
 def _equipment(result: Dataset, context: ObjectContext) -> None:

@@ -131,3 +131,11 @@ def copy(template: Dataset, result: Dataset) -> None:
         if keyword not in result:
             setattr(result, keyword, None)
     copy_element(template, result, "TimezoneOffsetFromUTC")
+
+
+def copy_element(source: Dataset, result: Dataset, keyword: str) -> bool:
+    """Copy an element as it is, also with a VR that is not the standard's; False where it is absent or empty."""
+    if not source.get(keyword):
+        return False
+    result[keyword] = deepcopy(source[keyword])
+    return True

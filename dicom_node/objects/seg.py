@@ -19,6 +19,7 @@ from dicom_node.objects import codes, composite
 from dicom_node.objects.colours import colour
 from dicom_node.objects.composite import ObjectContext, ResultSeries, code_item
 from dicom_node.objects.ct_series import CtSeries
+from dicom_node.objects.patient_study import copy_element
 from dicom_node.objects.planes import Plane, planes
 from dicom_node.objects.tracking import TrackedFinding
 
@@ -122,7 +123,7 @@ def _pixels(frames: Sequence[_Frame], shape: tuple[int, int]) -> BoolArray:
 def _image(result: Dataset, series: CtSeries, frames: Sequence[_Frame]) -> None:
     result.ImageType = ["DERIVED", "PRIMARY"]
     result.FrameOfReferenceUID = series.frame_of_reference_uid
-    if not composite.copy_element(series.datasets[0], result, "PositionReferenceIndicator"):
+    if not copy_element(series.datasets[0], result, "PositionReferenceIndicator"):
         result.PositionReferenceIndicator = None
     result.Rows, result.Columns = series.volume.hu.shape[1:]
     result.NumberOfFrames = len(frames)
