@@ -74,8 +74,8 @@ class SeriesEvidence:
 
     Attributes
     ----------
-    broken_off : bool
-        An association that carried it ended badly and nothing made up for it.
+    broken_at : datetime or None
+        When an association that carried it ended badly, if nothing made up for it.
     waits : bool
         More may still come: worth the longer wait.
     """
@@ -86,12 +86,12 @@ class SeriesEvidence:
     spacing: Spacing | None
     missing_instance_numbers: tuple[int, ...]
     associations: tuple[AssociationFacts, ...]
-    broken_off: bool
+    broken_at: datetime | None
 
     @property
     def waits(self) -> bool:
         """Tell whether the evidence is bad enough to wait for more."""
-        return self.broken_off or bool(self.spacing and self.spacing.gaps) or self._falls_short
+        return self.broken_at is not None or bool(self.spacing and self.spacing.gaps) or self._falls_short
 
     @property
     def _falls_short(self) -> bool:
@@ -113,10 +113,11 @@ class SeriesEvidence:
         return "; ".join(said)
 
 
-def examine(series: SeriesFacts) -> SeriesEvidence:
-    """Weigh what is known of one series."""
+def examine(series: SeriesFacts, quiet_s: float) -> SeriesEvidence:
+    """Weigh what is known of one series; ``quiet_s`` is the silence after which an association counts as released."""
     n = len(series.headers)
     expected = expected_count(series.headers)
+    broken_at = last_break(series.associations, quiet_s)
     complete = expected is not None and n >= expected.n
     return SeriesEvidence(
         series_instance_uid=series.series_instance_uid,
@@ -125,32 +126,37 @@ def examine(series: SeriesFacts) -> SeriesEvidence:
         spacing=slice_spacing(series.headers),
         missing_instance_numbers=missing_numbers(series.headers),
         associations=series.associations,
-        broken_off=not complete and _broke_off(series),
+        broken_at=None if complete or _made_up_for(series, broken_at, quiet_s) else broken_at,
     )
 
 
-def last_break(associations: Iterable[AssociationFacts]) -> datetime | None:
+def is_broken(association: AssociationFacts, quiet_s: float) -> bool:
+    """Tell whether an association ended badly in the midst of the series.
+
+    One that was idle for this series when it ended counts as released: it may have been carrying another, or nothing.
+    """
+    if association.how_ended not in BROKEN or association.ended_at is None:
+        return False
+    return (association.ended_at - association.last_at).total_seconds() < quiet_s
+
+
+def last_break(associations: Iterable[AssociationFacts], quiet_s: float) -> datetime | None:
     """Return when the last of the associations that ended badly did so."""
-    ends = [one.ended_at for one in associations if one.how_ended in BROKEN and one.ended_at is not None]
+    ends = [one.ended_at for one in associations if is_broken(one, quiet_s) and one.ended_at is not None]
     return max(ends, default=None)
 
 
-def came_after(association: AssociationFacts, broken_at: datetime) -> bool:
-    """Tell whether an association can make up for one that broke: opened afterwards and not broken itself."""
-    return association.opened_at >= broken_at and association.how_ended not in BROKEN
+def _made_up_for(series: SeriesFacts, broken_at: datetime | None, quiet_s: float) -> bool:
+    """Tell whether nothing broke, or a later association made up for it.
 
-
-def _broke_off(series: SeriesFacts) -> bool:
-    """Tell whether the series' last broken association was not made up for.
-
-    Made up for means: an association opened after it brought new images of the series, or brought again all that was
-    held of it. One opened before (a parallel one) proves nothing about the images that the broken one still had.
+    That is: one opened after the break brought new images of the series, or brought again all that was held of it. One
+    opened before (a parallel one) proves nothing about the images that the broken one still had.
     """
-    broken_at = last_break(series.associations)
     if broken_at is None:
-        return False
-    resumed = any(one.n_new for one in series.associations if came_after(one, broken_at))
-    return not resumed and series.n_held_again < len(series.headers)
+        return True
+    later = [one for one in series.associations if one.opened_at >= broken_at and not is_broken(one, quiet_s)]
+    again = frozenset[int]().union(*(one.carried for one in later))
+    return any(one.n_new for one in later) or len(again) >= len(series.headers)
 
 
 def expected_count(headers: Sequence[Header]) -> Expected | None:

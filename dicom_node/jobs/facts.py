@@ -1,7 +1,7 @@
 """What the ledger knows of the studies that are being received, gathered for the decision in ``settle.py``."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -9,7 +9,6 @@ from sqlalchemy.engine import Connection
 
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.database import Ledger
-from dicom_node.jobs.evidence import came_after, last_break
 from dicom_node.jobs.records import AssociationFacts, SeriesFacts, StudyFacts
 from dicom_node.jobs.rows import AnyRow
 from dicom_node.jobs.states import JobState
@@ -113,22 +112,20 @@ def _associations(connection: Connection, *rows: Iterable[AnyRow]) -> dict[int, 
     return {row.id: row for row in found}
 
 
-def _series(uid: str, held: list[AnyRow], repeats: Sequence[AnyRow], associations: Mapping[int, AnyRow]) -> SeriesFacts:
-    mine = [row for row in repeats if row.series_instance_uid == uid]
-    brought: dict[int, list[datetime]] = defaultdict(list)
-    n_new: dict[int, int] = defaultdict(int)
+def _series(uid: str, held: list[AnyRow], repeats: list[AnyRow], associations: Mapping[int, AnyRow]) -> SeriesFacts:
+    brought: dict[int, list[tuple[int, datetime]]] = defaultdict(list)
     for row in held:
-        if row.association_id is not None:
-            n_new[row.association_id] += 1
-            brought[row.association_id].append(row.received_at)
-    for row in mine:
-        if row.association_id is not None:
-            brought[row.association_id].append(row.at)
-    facts = tuple(_association(associations[id_], n_new[id_], max(at)) for id_, at in sorted(brought.items()))
-    return SeriesFacts(uid, tuple(row.header for row in held), facts, _n_held_again(held, mine, facts))
+        brought[row.association_id].append((row.id, row.received_at))
+    for row in repeats:
+        if row.series_instance_uid == uid:
+            brought[row.association_id].append((row.instance_id, row.at))
+    n_new = Counter(row.association_id for row in held)
+    known = sorted(brought.keys() & associations.keys())
+    facts = tuple(_association(associations[id_], n_new[id_], brought[id_]) for id_ in known)
+    return SeriesFacts(uid, tuple(row.header for row in held), facts)
 
 
-def _association(row: AnyRow, n_new: int, last_at: datetime) -> AssociationFacts:
+def _association(row: AnyRow, n_new: int, brought: list[tuple[int, datetime]]) -> AssociationFacts:
     return AssociationFacts(
         id=row.id,
         calling_ae_title=row.calling_ae_title,
@@ -136,14 +133,6 @@ def _association(row: AnyRow, n_new: int, last_at: datetime) -> AssociationFacts
         ended_at=row.ended_at,
         how_ended=row.how_ended,
         n_new=n_new,
-        last_at=last_at,
+        carried=frozenset(instance_id for instance_id, _ in brought),
+        last_at=max(at for _, at in brought),
     )
-
-
-def _n_held_again(held: list[AnyRow], repeats: list[AnyRow], associations: Sequence[AssociationFacts]) -> int:
-    broken_at = last_break(associations)
-    if broken_at is None:
-        return 0
-    later = {one.id for one in associations if came_after(one, broken_at)}
-    seen = {row.instance_id for row in repeats if row.association_id in later}
-    return len(seen | {row.id for row in held if row.association_id in later})

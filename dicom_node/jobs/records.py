@@ -17,8 +17,10 @@ class AssociationFacts:
         while it is open.
     n_new : int
         Instances of the series that came with it first.
+    carried : frozenset of int
+        Ledger ids of the instances held of the series that it brought, new or repeated.
     last_at : datetime
-        When it brought the last instance of the series, new or repeated.
+        When it brought the last of them.
     """
 
     id: int
@@ -27,6 +29,7 @@ class AssociationFacts:
     ended_at: datetime | None
     how_ended: str | None
     n_new: int
+    carried: frozenset[int]
     last_at: datetime
 
 
@@ -38,14 +41,11 @@ class SeriesFacts:
     ----------
     headers : tuple of dict
         One for each instance held, as recorded on reception (``objects/headers.py``).
-    n_held_again : int
-        How many of the instances held were sent once more on an association opened after the last broken one.
     """
 
     series_instance_uid: str
     headers: tuple[dict[str, object], ...]
     associations: tuple[AssociationFacts, ...]
-    n_held_again: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dicom_node.jobs.evidence import SeriesEvidence, examine, last_break
+from dicom_node.jobs.evidence import SeriesEvidence, examine
 from dicom_node.jobs.records import StudyFacts
 from dicom_node.jobs.store import Store
 from dicom_node.settings import SettleSettings
@@ -53,7 +53,7 @@ def decide(facts: StudyFacts, now: datetime, settings: SettleSettings, started_a
     quiet_until = last_at + timedelta(seconds=settings.quiet_s)
     if now < quiet_until:
         return Wait(quiet_until)
-    evidence = [examine(series) for series in facts.series]
+    evidence = [examine(series, settings.quiet_s) for series in facts.series]
     hold_until = _last_news(evidence, last_at) + timedelta(seconds=settings.incomplete_hold_s)
     if any(series.waits for series in evidence) and now < hold_until:
         return Wait(hold_until)
@@ -82,7 +82,7 @@ def incomplete_series(evidence: Mapping[str, object]) -> dict[str, str]:
 
 
 def _last_news(evidence: Sequence[SeriesEvidence], last_at: datetime) -> datetime:
-    return max([last_at, *(at for one in evidence if (at := last_break(one.associations)) is not None)])
+    return max([last_at, *(one.broken_at for one in evidence if one.broken_at is not None)])
 
 
 def _settle(facts: StudyFacts, evidence: Sequence[SeriesEvidence], quiet_s: float) -> Settle:
@@ -98,7 +98,7 @@ def _incomplete(evidence: SeriesEvidence, facts: StudyFacts) -> str | None:
     if facts.n_removed:
         # a part must not silently take the place of the result on the whole
         return NO_LONGER_HELD
-    if evidence.broken_off:
+    if evidence.broken_at is not None:
         return f"reception broke off after {evidence.n_instances} images"
     return None
 

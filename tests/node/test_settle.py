@@ -22,10 +22,12 @@ def headers(numbers, **more) -> tuple[dict[str, object], ...]:
     return tuple(instance(n, **more).header for n in numbers)
 
 
-def association(how: str | None, opened_s: float = 0, ended_s: float = 60, n_new: int = 20) -> AssociationFacts:
-    ended_at = None if how is None else START + timedelta(seconds=ended_s)
-    last_at = START + timedelta(seconds=min(ended_s, 60))
-    return AssociationFacts(1, "SCANNER", START + timedelta(seconds=opened_s), ended_at, how, n_new, last_at)
+def association(
+    how: str | None, opened_s: float = 0, ended_s: float = 60, n_new: int = 20, last_s: float = 60, carried: int = 20
+) -> AssociationFacts:
+    opened, ended, last = (START + timedelta(seconds=s) for s in (opened_s, ended_s, min(last_s, ended_s)))
+    held = frozenset(range(carried))
+    return AssociationFacts(1, "SCANNER", opened, None if how is None else ended, how, n_new, held, last)
 
 
 def study(*series: SeriesFacts, last_s: float = 60, n_removed: int = 0) -> StudyFacts:
@@ -34,8 +36,8 @@ def study(*series: SeriesFacts, last_s: float = 60, n_removed: int = 0) -> Study
     return StudyFacts(1, "EMERALD", "1.2", 1, series, n_held, n_removed, last_at, n_news=0)
 
 
-def series(numbers=range(1, 21), *associations: AssociationFacts, again: int = 0, **header) -> SeriesFacts:
-    return SeriesFacts("1.2.1", headers(numbers, **header), associations or (association("released"),), again)
+def series(numbers=range(1, 21), *associations: AssociationFacts, **header) -> SeriesFacts:
+    return SeriesFacts("1.2.1", headers(numbers, **header), associations or (association("released"),))
 
 
 def at(facts: StudyFacts, seconds: float, started=LONG_AGO) -> Wait | Settle:
@@ -67,7 +69,14 @@ def test_a_broken_association_is_no_completion(how):
 
 
 def test_the_hold_counts_from_the_break_where_that_came_after_the_last_image():
-    assert settles_at(study(series(range(1, 21), association("lost", ended_s=130)))) == 430
+    assert settles_at(study(series(range(1, 21), association("lost", ended_s=130, last_s=120)), last_s=120)) == 430
+
+
+@pytest.mark.parametrize("how", ["aborted", "lost"])
+def test_an_association_that_broke_while_idle_for_the_series_counts_as_released(how):
+    facts = study(series(range(1, 21), association(how, ended_s=90, last_s=60)))
+    assert settles_at(facts) == 75
+    assert not at(facts, 100).incomplete
 
 
 def test_a_broken_association_is_forgiven_where_all_announced_images_have_come():
@@ -83,8 +92,8 @@ def test_a_sender_that_resumed_after_the_break_is_believed():
 
 def test_a_sender_that_sent_everything_again_after_the_break_is_believed():
     broken, again = association("aborted", ended_s=30), association("released", opened_s=40, n_new=0)
-    assert settles_at(study(series(range(1, 21), broken, again, again=20))) == 75
-    assert settles_at(study(series(range(1, 21), broken, again, again=3))) == 360
+    assert settles_at(study(series(range(1, 21), broken, again))) == 75
+    assert settles_at(study(series(range(1, 21), broken, replace(again, carried=frozenset({1, 2}))))) == 360
 
 
 def test_a_parallel_association_proves_nothing_about_the_broken_one():
@@ -247,4 +256,4 @@ def test_instance_numbers_that_skip_on_principle_say_nothing():
 
 def test_a_multi_frame_instance_without_positions_is_fine():
     one = SeriesFacts("1.2.1", ({"NumberOfFrames": 120},), (association("released"),))
-    assert not examine(one).waits
+    assert not examine(one, 15).waits
