@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -46,6 +47,13 @@ class Launcher(Protocol):
 
     def stop(self) -> None:
         """End what was started."""
+
+
+def begin_log(level: str) -> None:
+    """Log to standard error; each process of the node calls it first."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Their warnings quote values of the images, such as whole UIDs.
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
 
 
 def software_version() -> str:
@@ -152,6 +160,8 @@ class Node:
                 self._tick(due, self._parts.store, self._started_at)
             except NodeError as error:  # the ledger is busy or the disk is full: the next tick tries again
                 _LOG.warning("%s", error)
+            except Exception:  # reception must not end because of one study
+                _LOG.exception("a mistake of ours")
 
     def _tick(self, due: "_Due", store: Store, started_at: datetime) -> None:
         for job_id in settle.settle_due(store, self._settings.settle, started_at):

@@ -5,10 +5,10 @@ Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
+from dicom_node import node
 from dicom_node.cli import analyse, check, demo, jobs, send, serve, worker
 from dicom_node.errors import NodeError, SettingsError
 
@@ -18,7 +18,7 @@ _COMMANDS = (serve, worker, send, jobs, check, analyse, demo)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    node.begin_log(arguments.log_level)
     try:
         return int(arguments.run(arguments))
     except SettingsError as error:
