@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 # Often enough that `emerald jobs --watch` shows the stage that runs.
 _BEAT_S = 2.0
+# The work became void, or the ledger is away: then the lease runs out, and somebody tries again.
+_CANNOT_BE_NOTED = (LeaseLost, IllegalTransition, LedgerError)
 
 Progress = Callable[[str, float], None]
 
@@ -176,8 +178,8 @@ class Worker:
         _LOG.warning("job %d: analysis failed, %s", job.id, _words(error), exc_info=not transient)
         try:
             self.store.fail(job.id, self.name, _words(error), transient, traceback.format_exc())
-        except (LeaseLost, IllegalTransition) as late:
-            _LOG.info("job %d: %s", job.id, late)
+        except _CANNOT_BE_NOTED as late:
+            _LOG.warning("job %d: %s", job.id, late)
 
     def _not_delivered(self, delivery: Delivery, error: Exception) -> None:
         words = _words(error)
@@ -189,8 +191,8 @@ class Worker:
                 self._delay(delivery, words)
             else:
                 self.store.park_delivery(delivery.id, self.name, words, traceback.format_exc())
-        except (LeaseLost, IllegalTransition) as late:
-            _LOG.info("job %d: %s", delivery.job_id, late)
+        except _CANNOT_BE_NOTED as late:
+            _LOG.warning("job %d: %s", delivery.job_id, late)
 
     def _delay(self, delivery: Delivery, words: str) -> None:
         now, failures = self.store.clock(), self.store.target_failures(delivery.target) + 1

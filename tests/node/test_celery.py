@@ -229,6 +229,17 @@ def test_a_broker_killed_and_started_again_loses_no_job(fleet):
 
 
 @pytest.mark.slow
+def test_emerald_worker_serves_both_queues_and_ends_with_its_helper_at_sigterm(fleet):
+    script = "import sys; from tests.support.celery_node import *; from dicom_node.celery_app import work; "
+    script += "work(settings_for(Path(sys.argv[1])), 1, 'WARNING')"
+    worker = fleet._start(sys.executable, "-c", script, str(fleet.folder))
+    fleet.until(lambda: len(fleet.app.control.ping(timeout=1)) == 2)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    assert fleet.app.control.ping(timeout=1) == []
+
+
+@pytest.mark.slow
 def test_parked_targets_are_probed_by_a_worker(fleet):
     job_id = fleet.ready_job()
     fleet.go()

@@ -270,6 +270,31 @@ def test_a_ledger_of_another_schema_is_refused_in_words(store, ledger_url, clock
         Store(ledger_url, clock)
 
 
+def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(tmp_path, clock):
+    store = Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}", clock)
+
+    def allow(n_more_pages: int) -> None:
+        with store.write() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + n_more_pages}")
+
+    noted = set()
+
+    def fill() -> None:
+        for number in range(1, 1000):
+            store.note_instance(CALLED, None, instance(number))
+            noted.add(instance(number).sop_instance_uid)
+
+    allow(4)
+    with pytest.raises(LedgerError, match="full"):
+        fill()
+    assert noted
+    assert {ref.sop_instance_uid for ref in store.instances(1)} == noted
+    allow(1000)
+    assert store.note_instance(CALLED, None, instance(1000))
+    store.close()
+
+
 def test_a_ledger_that_cannot_be_opened_says_so(tmp_path, clock):
     with pytest.raises(LedgerError, match="unable to open"):
         Store(f"sqlite:///{tmp_path}/missing/ledger.sqlite", clock)

@@ -120,6 +120,23 @@ def test_a_failure_after_the_lease_was_lost_is_dropped_too(store, ready):
     assert store.status(ready).last_error is None
 
 
+def test_a_ledger_that_is_away_when_the_result_is_there_leaves_the_job_to_the_next_attempt(
+    store, ready, clock, monkeypatch
+):
+    def away(*_, **__):
+        raise LedgerError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save_analysis", away)
+        patch.setattr(store, "fail", away)
+        assert worker(store, lambda job, progress: saved(job.id)).run_once() == ready
+    clock.advance(31)
+    store.sweep()
+    clock.advance(2)
+    assert worker(store, lambda job, progress: saved(job.id)).run_once() == ready
+    assert [attempt.result for attempt in store.attempts(ready)] == ["lease expired", "saved"]
+
+
 def test_a_worker_told_to_stop_gives_its_work_back(store, ready):
     with pytest.raises(Stopped):
         worker(store, raising(Stopped())).run_once()
