@@ -52,8 +52,10 @@ class Launcher(Protocol):
 def begin_log(level: str) -> None:
     """Log to standard error; each process of the node calls it first."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Their warnings quote values of the images, such as whole UIDs.
+    # Their warnings quote values of the images, such as whole UIDs. They come twice: as warnings and in their logs.
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def software_version() -> str:
