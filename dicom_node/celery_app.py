@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 ANALYSE, DELIVER = "emerald.analyse", "emerald.deliver"
 PROBE = "emerald.probe"
 _DISPATCH_S = 0.5
-_PROBE_S = 60.0
+_PROBE_EXPIRES_S = 60.0
 _BROKER_PAUSE_S = 5.0
 # Deliveries wait for networks, not for processors; one target binds one of these at most.
 _DELIVERY_THREADS = 16
@@ -133,7 +133,7 @@ class Dispatcher:
     def probe(self) -> None:
         """Have the parked targets probed by a worker, if there are any."""
         if self._store.parked_targets():
-            self._app.send_task(PROBE, queue=DELIVER, expires=_PROBE_S, retry=False)
+            self._app.send_task(PROBE, queue=DELIVER, expires=_PROBE_EXPIRES_S, retry=False)
 
 
 def _is_empty(connection: Any, queue: str) -> bool:
@@ -167,7 +167,7 @@ class CeleryLauncher:
         try:
             self._dispatcher.dispatch()
             if now >= self._next_probe:
-                self._next_probe = now + _PROBE_S
+                self._next_probe = now + self._settings.worker.probe_s
                 self._dispatcher.probe()
         except OperationalError as error:
             _LOG.warning("broker: %s; trying again in %.0f s", error, _BROKER_PAUSE_S)

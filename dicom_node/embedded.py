@@ -1,15 +1,14 @@
 """The embedded launcher: worker processes that live and die with ``emerald serve``.
 
-The parent hands each child its settings on standard input and keeps that pipe open; a child that reads its end knows
-that the parent is gone and ends at once. No lock, no file and no signal can be left behind.
+The parent hands each child (``child.py``) its settings on standard input and keeps that pipe open; a child that reads
+its end knows that the parent is gone and ends at once. No lock, no file and no signal can be left behind.
 """
 
 import logging
-import os
 import subprocess
 import sys
-import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dicom_node import node
@@ -27,7 +26,10 @@ class _Child:
 
 
 class EmbeddedLauncher:
-    """Keeps ``worker.processes`` analysis workers and one delivery worker running."""
+    """Keeps ``worker.processes`` analysis workers and one delivery worker running.
+
+    What a child held when it died is given back at once, without waiting for the end of its lease.
+    """
 
     def __init__(self, settings: Settings, log_level: str = "INFO") -> None:
         self._settings = settings
@@ -35,7 +37,9 @@ class EmbeddedLauncher:
         self._children: list[_Child] = []
 
     def start(self) -> None:
-        """Start every child."""
+        """Start every child. No worker outlives its node: what is still held was held by children of an earlier one."""
+        self._store = node.open_store(self._settings)
+        self._store.abandon("")
         roles = ["analyse"] * self._settings.worker.processes + ["deliver"]
         self._children = [self._spawn(role) for role in roles]
 
@@ -44,9 +48,14 @@ class EmbeddedLauncher:
         for index, child in enumerate(self._children):
             if child.process.poll() is not None and time.monotonic() - child.started > _RESTART_PAUSE_S:
                 _LOG.warning("%s worker ended with %s, starting another", child.role, child.process.returncode)
-                self._children[index] = self._spawn(child.role)
+                self._store.abandon(node.workers_of(child.process.pid))
+                child.started = time.monotonic()
+                try:
+                    self._children[index] = self._spawn(child.role)
+                except OSError as error:  # no memory, no more processes: the next time, perhaps
+                    _LOG.error("no worker could be started: %s", error)
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self, timeout_s: float = 8.0) -> None:
         """End the children: politely, then not."""
         for child in self._children:
             child.process.terminate()
@@ -58,32 +67,13 @@ class EmbeddedLauncher:
                 child.process.kill()
                 child.process.wait()
         self._children = []
+        self._store.close()
 
     def _spawn(self, role: str) -> _Child:
-        command = [sys.executable, "-m", "dicom_node.embedded", role, self._log_level]
+        command = [sys.executable, "-m", "dicom_node.child", role, self._log_level]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         if process.stdin:
-            process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it has ended already: tend() will see
+                process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
+                process.stdin.flush()
         return _Child(role, process)
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
-def main(role: str, log_level: str) -> None:
-    """Be a child: read the settings, then work until the parent ends."""
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if role == "analyse":
-        os.nice(settings.worker.niceness)
-        node.analyse_for_ever(settings)
-    else:
-        node.deliver_for_ever(settings)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -22,7 +22,7 @@ from ai_engine.engine import Engine
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
-from dicom_node.errors import NodeError, PeerError
+from dicom_node.errors import LedgerError, NodeError, PeerError
 from dicom_node.jobs import housekeeping, settle
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
@@ -33,7 +33,6 @@ _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
 _SWEEP_S = 5.0
 _HOUSEKEEPING_S = 60.0
-_PROBE_S = 60.0
 
 
 class Launcher(Protocol):
@@ -97,7 +96,10 @@ def installation_uid(data_dir: Path) -> str:
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(f"2.25.{uuid.uuid4().int}\n", encoding="ascii")
+        with draft.open("w", encoding="ascii") as file:
+            file.write(f"2.25.{uuid.uuid4().int}\n")
+            file.flush()
+            os.fsync(file.fileno())  # all UIDs derive from it: it must outlive a power cut
         try:
             os.link(draft, path)  # the first of several processes wins
         except FileExistsError:
@@ -203,7 +205,12 @@ def _sole_server(data_dir: Path) -> Iterator[None]:
 
 def worker_name(role: str) -> str:
     """Return a name that no other living worker has."""
-    return f"{socket.gethostname()}-{os.getpid()}-{role}"
+    return workers_of(os.getpid()) + role
+
+
+def workers_of(pid: int) -> str:
+    """Return how the names of all workers in a process of this machine begin."""
+    return f"{socket.gethostname()}-{pid}-"
 
 
 def analyse_for_ever(settings: Settings) -> None:
@@ -211,7 +218,12 @@ def analyse_for_ever(settings: Settings) -> None:
     parts = build_parts(settings)
     worker = Worker(parts.store, build_steps(parts), worker_name("analyse"), settings.worker.lease_s, Random())
     while True:
-        if worker.run_once() is None:
+        try:
+            idle = worker.run_once() is None
+        except LedgerError as error:
+            _LOG.warning("%s", error)
+            idle = True
+        if idle:
             time.sleep(_TICK_S)
 
 
@@ -224,18 +236,20 @@ def deliver_for_ever(settings: Settings) -> None:
     ]
     for thread in threads:
         thread.start()
-    while True:
-        time.sleep(_PROBE_S)
-        probe_parked(parts)
+    while all(thread.is_alive() for thread in threads):  # else end: the parent starts us anew
+        time.sleep(_TICK_S)
 
 
 def _deliver_to(parts: pipeline.Parts, target: str) -> None:
     name, lease_s = worker_name(f"deliver-{target}"), parts.settings.worker.lease_s
     worker = Worker(parts.store, build_steps(parts), name, lease_s, Random())
+    due = _Due()
     while True:
         try:
             idle = worker.deliver_once(target) is None
-        except NodeError as error:
+            if idle and due.now("probe", parts.settings.worker.probe_s) and target in parts.store.parked_targets():
+                probe(parts, target)
+        except LedgerError as error:
             _LOG.warning("%s: %s", target, error)
             idle = True
         if idle:
@@ -245,13 +259,19 @@ def _deliver_to(parts: pipeline.Parts, target: str) -> None:
 def probe_parked(parts: pipeline.Parts) -> None:
     """Ask each parked destination by C-ECHO; the deliveries of one that answers resume."""
     for target in parts.store.parked_targets():
-        destination = parts.settings.destination(target)
-        sender = next((p for p in parts.settings.pipelines if target in p.destinations), None)
-        if destination is None or sender is None:
-            continue
-        try:
-            scu.echo(destination.remote, sender.called_ae_title, destination.timeout_s)
-        except PeerError as error:
-            _LOG.info("still parked: %s", error)
-        else:
-            parts.store.unpark(target)
+        probe(parts, target)
+
+
+def probe(parts: pipeline.Parts, target: str) -> None:
+    """Ask a parked destination by C-ECHO; its deliveries resume where it answers."""
+    destination = parts.settings.destination(target)
+    sender = next((p for p in parts.settings.pipelines if target in p.destinations), None)
+    if destination is None or sender is None:
+        return
+    try:
+        scu.echo(destination.remote, sender.called_ae_title, destination.timeout_s)
+    except PeerError as error:
+        _LOG.info("still parked: %s", error)
+    else:
+        _LOG.info("%s answers again", destination.remote)
+        parts.store.unpark(target)

@@ -70,6 +70,7 @@ class WorkerSettings(_Frozen):
     niceness: int = Field(default=10, ge=0, le=19)
     lease_s: float = Field(default=30, gt=1, description="a worker silent for so long is held to be dead")
     attempts: int = Field(default=3, ge=1, description="analyses tried before a job is reported as failed")
+    probe_s: float = Field(default=60, gt=0, description="how often a parked destination is asked by C-ECHO")
     broker_url: str = "redis://127.0.0.1:6379/0"
 
 

@@ -114,7 +114,7 @@ class RunningNode:
 
     def children(self, role: str = "") -> list[int]:
         """Return the process ids of the node's workers, or of those of one role (``analyse``, ``deliver``)."""
-        command = ["pgrep", "-P", str(self.pid), "-f", f"dicom_node.embedded {role}"]
+        command = ["pgrep", "-P", str(self.pid), "-f", f"dicom_node.child {role}"]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         return [int(line) for line in found.stdout.split()]
 
