@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ai_engine import malignancy
-from ai_engine.candidates import BlobDetector
+from ai_engine.candidates import ClassicalDetector
 from ai_engine.describe import describe, locate
 from ai_engine.domain import (
     Algorithm,
@@ -27,12 +27,11 @@ from ai_engine.domain import (
 )
 from ai_engine.errors import EmptySegment, OutOfMemory, VolumeError
 from ai_engine.geometry import Turn, turn_of
-from ai_engine.judge import ShapeJudge
 from ai_engine.lungs import Lungs, ThresholdLungs
 from ai_engine.measure import measure
 from ai_engine.rules import lung_rads
 from ai_engine.scene import Scene, scene_of
-from ai_engine.segment import RegionGrowing, cube_at, side_mm
+from ai_engine.segment import RegionGrowing
 
 VERSION = "0.1.0"
 
@@ -73,7 +72,6 @@ class _Detected:
 
     candidate: Candidate
     segment: Segment
-    score: float
 
 
 class Engine:
@@ -88,9 +86,8 @@ class Engine:
     def __init__(self, detection_threshold: float | None = None) -> None:
         self._threshold = 0.0 if detection_threshold is None else detection_threshold
         self._lungs: LungFinder = ThresholdLungs()
-        self._detector: Detector = BlobDetector()
-        self._segmenter = RegionGrowing()
-        self._judge = ShapeJudge()
+        self._detector: Detector = ClassicalDetector()
+        self._segmenter: Segmenter = RegionGrowing()
         self.algorithm = self._algorithm()
 
     def _algorithm(self) -> Algorithm:
@@ -100,7 +97,7 @@ class Engine:
             "segmentation": "region growing (no weights)",
             "malignancy": "Brock",
         }
-        parts: tuple[Any, ...] = (self._lungs, self._detector, self._segmenter, self._judge)
+        parts: tuple[Any, ...] = (self._lungs, self._detector, self._segmenter)
         settings = {type(part).__name__: asdict(part) for part in parts}
         facts = json.dumps([VERSION, stages, settings, self._threshold], sort_keys=True)
         digest = hashlib.sha256(facts.encode()).hexdigest()
@@ -152,25 +149,19 @@ class Engine:
         return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds)
 
     def _detected(self, scene: Scene, candidates: list[Candidate]) -> list[_Detected]:
-        """Segment and judge the candidates, strongest first; a place is looked at once."""
-        seen = np.zeros(scene.volume.hu.shape, dtype=bool)
+        """Segment the candidates; of two that turn out to be the same thing, the first stays."""
+        taken = np.zeros(scene.volume.hu.shape, dtype=bool)
         kept: list[_Detected] = []
         for candidate in candidates:
-            at = np.clip(np.round(candidate.centre_krc).astype(int), 0, np.subtract(seen.shape, 1))
-            if seen[tuple(at)]:
+            if candidate.score < self._threshold:
                 continue
-            cube = cube_at(scene, candidate, max(1.0, side_mm(candidate) / 80))
             try:
-                grown = self._segmenter.grow(cube)
-                score = self._judge.score(cube, grown)
-                segment = self._segmenter.segment(scene, candidate) if score is not None else None
+                segment = self._segmenter.segment(scene, candidate)
             except EmptySegment:
                 continue
-            if score is None or segment is None or score < self._threshold:
-                continue
-            if not (seen[segment.box] & segment.mask).any():
-                kept.append(_Detected(candidate, segment, score))
-            seen[segment.box] |= segment.mask
+            if not (taken[segment.box] & segment.mask).any():
+                kept.append(_Detected(candidate, segment))
+                taken[segment.box] |= segment.mask
         return kept
 
     def _findings(
@@ -193,7 +184,7 @@ class Engine:
                     measurements=measurements,
                     location=location,
                     descriptors=descriptors,
-                    detection_score=found.score,
+                    detection_score=found.candidate.score,
                     malignancy=malignancy.score(
                         measurements, descriptors, location, len(detected), context, scene.lungs.cut
                     ),

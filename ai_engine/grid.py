@@ -73,7 +73,7 @@ class Grid:
         return _affine(array, np.full(3, self.step_mm / of.step_mm), offset, self.shape, order)
 
     def _needed(self, shape: tuple[int, ...], block: NDArray[np.int_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-        ends = self.to_volume([(0, 0, 0), np.subtract(self.shape, 1)])
+        ends = self.to_volume(np.array([(0, 0, 0), np.subtract(self.shape, 1)]))
         lower = np.clip(np.floor(ends[0]).astype(int) - block, 0, np.subtract(shape, 1))
         return lower, np.clip(np.ceil(ends[1]).astype(int) + block + 1, lower + 1, shape)
 

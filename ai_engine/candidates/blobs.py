@@ -1,0 +1,114 @@
+"""Blobs of any size by difference of Gaussians, on a cascade that gets coarser as the blobs get larger."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ai_engine.domain import BoolArray
+from ai_engine.grid import Float32Array
+
+# A ball of diameter d answers strongest to a Gaussian second derivative of sigma = d / (2 sqrt 3).
+DIAMETER_PER_SIGMA = 2 * np.sqrt(3)
+RATIO = float(np.sqrt(2))
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A maximum over place and scale.
+
+    Attributes
+    ----------
+    at : tuple of int
+        Grid index.
+    contrast : float
+        Contrast of an ideal ball of this diameter that would answer as strongly, in the units of the image.
+    """
+
+    at: tuple[int, int, int]
+    diameter_mm: float
+    contrast: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    diameter_mm: float
+    shrink: int
+    response: Float32Array
+
+
+def blobs(
+    image: Float32Array, step_mm: float, smoothed_mm: float, diameters_mm: tuple[float, float], minimum: float
+) -> list[Blob]:
+    """Find the blobs of an image, strongest first.
+
+    Parameters
+    ----------
+    image : (k, r, c) float32
+        On an isotropic grid.
+    step_mm, smoothed_mm : float
+        Of the grid; sigma of the smoothing that the image has already.
+    diameters_mm : tuple of float
+        Smallest and largest.
+    minimum : float
+        Contrast.
+    """
+    scales = _scales(image, step_mm, smoothed_mm, diameters_mm)
+    found = [blob for index in range(1, len(scales) - 1) for blob in _maxima(scales[index - 1 : index + 2], minimum)]
+    return sorted(found, key=lambda blob: -blob.contrast)
+
+
+def _scales(image: Float32Array, step_mm: float, smoothed_mm: float, diameters_mm: tuple[float, float]) -> list[_Scale]:
+    """Responses over the range of diameters, with one scale more at either end to compare with."""
+    first = diameters_mm[0] / DIAMETER_PER_SIGMA / RATIO**1.5
+    count = int(np.ceil(np.log(diameters_mm[1] / diameters_mm[0]) / np.log(RATIO))) + 3
+    have, shrink, scales = smoothed_mm, 1, []
+    for low, high in pairwise(first * RATIO**i for i in range(count + 1)):
+        if low > 2.6 * shrink * step_mm:  # smooth enough to be looked at on every second point
+            image, shrink = image[::2, ::2, ::2], shrink * 2
+        image, have = _smoothed(image, have, max(low, have), shrink * step_mm), max(low, have)
+        wider = _smoothed(image, have, high, shrink * step_mm)
+        diameter = float(np.sqrt(low * high) * DIAMETER_PER_SIGMA)
+        scales.append(_Scale(diameter, shrink, (image - wider) / _answer_of_ball(low, high)))
+        image, have = wider, high
+    return scales
+
+
+def _smoothed(image: Float32Array, have_mm: float, want_mm: float, step_mm: float) -> Float32Array:
+    if want_mm <= have_mm:
+        return image
+    return ndimage.gaussian_filter(image, np.sqrt(want_mm**2 - have_mm**2) / step_mm, mode="nearest", truncate=3)
+
+
+def _answer_of_ball(low: float, high: float) -> float:
+    """Answer at the centre of a ball of contrast 1 whose diameter fits the two sigmas."""
+    radius = np.sqrt(low * high) * DIAMETER_PER_SIGMA / 2
+    r = np.linspace(0, radius, 400)
+    shells = [4 * np.pi * r**2 * np.exp(-(r**2) / (2 * s**2)) / (s * np.sqrt(2 * np.pi)) ** 3 for s in (low, high)]
+    return float(np.trapezoid(shells[0] - shells[1], r))
+
+
+def _maxima(scales: list[_Scale], minimum: float) -> list[Blob]:
+    """Maxima of the middle scale that neither neighbouring scale exceeds at the same place."""
+    middle = scales[1]
+    peaks = np.argwhere((ndimage.maximum_filter(middle.response, 3) == middle.response) & (middle.response > minimum))
+    values = middle.response[tuple(peaks.T)]
+    best = np.ones(len(peaks), dtype=bool)
+    for other in (scales[0], scales[2]):
+        best &= values >= _highest_near(other, peaks * middle.shrink)
+    return [
+        Blob((int(k), int(r), int(c)), middle.diameter_mm, float(value))
+        for (k, r, c), value in zip(peaks[best] * middle.shrink, values[best], strict=True)
+    ]
+
+
+def _highest_near(scale: _Scale, points: NDArray[np.int_]) -> Float32Array:
+    at = np.minimum(np.round(points / scale.shrink).astype(int), np.subtract(scale.response.shape, 1))
+    return ndimage.maximum_filter(scale.response, 3)[tuple(at.T)]
+
+
+def filled_outside(hu: Float32Array, hull: BoolArray, lung_hu: float) -> Float32Array:
+    """Replace all that lies outside of the lungs by lung, so that what sits on the wall stands free."""
+    return np.where(hull, hu, np.float32(lung_hu))
