@@ -146,7 +146,7 @@ def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Datase
     """Yield what is said of the study as a whole: the outcome, the nodules, the series, the patient, the origin."""
     yield from _outcome(report)
     for each, found in zip(report.analysed, report.found, strict=True):
-        yield lung_rads(each.analysis.lung_rads, _deciding_type(each.analysis))
+        yield from lung_rads(each.analysis.lung_rads, _deciding_type(each.analysis))
         yield _comment(f"Examination: {words.category(each.analysis.lung_rads)}.")
         yield from map(_comment, _nodules(found))
         yield from map(_comment, _analysed_series(each, report.verdicts))

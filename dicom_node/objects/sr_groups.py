@@ -60,7 +60,7 @@ def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentRefere
         *_volume_measurements(finding.measurements, algorithm),
         *(_probability(risk) for risk in finding.malignancy if risk.value is not None),
         *_descriptors(finding.descriptors),
-        lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
+        *lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
         template="1411",
     )
 
@@ -114,9 +114,9 @@ def _volume_measurements(measured: Measurements, algorithm: Algorithm) -> Iterat
         yield by(codes.ATTENUATION_COEFFICIENT, round(value, 1), codes.HOUNSFIELD, _derived(derivation))
     solid = code(Is.MODIFIER, codes.FINDING_SITE, codes.SOLID_PART)
     if measured.solid_mean_diameter_mm is not None:
-        yield by(codes.DIAMETER, measured.solid_mean_diameter_mm, codes.MM, _derived(codes.MEAN), solid)
+        yield by(codes.SOLID_PART_SIZE, measured.solid_mean_diameter_mm, codes.MM, _derived(codes.MEAN), solid)
     if measured.solid_volume_mm3 is not None:
-        yield by(codes.VOLUME, round(measured.solid_volume_mm3, 2), codes.MM3, solid)
+        yield by(codes.VOLUME_FROM_VOXELS, round(measured.solid_volume_mm3, 2), codes.MM3, solid)
 
 
 def _diameters(measured: Measurements, algorithm: Algorithm) -> Iterator[Dataset]:
@@ -153,8 +153,8 @@ def _descriptors(descriptors: Descriptors) -> Iterator[Dataset]:
             yield code(Is.CONTAINED, name, codes.YES if value else codes.NO)
 
 
-def lung_rads(category: Category, nodule_type: NoduleType | None) -> Dataset:
-    """Return a Lung-RADS category, of a nodule or of the examination.
+def lung_rads(category: Category, nodule_type: NoduleType | None) -> Iterator[Dataset]:
+    """Yield a Lung-RADS category, of a nodule or of the examination; nothing where it was not assigned.
 
     Parameters
     ----------
@@ -162,9 +162,8 @@ def lung_rads(category: Category, nodule_type: NoduleType | None) -> Dataset:
         Of the nodule that decides; None where there is no nodule.
     """
     answer = codes.lung_rads(category, nodule_type)
-    if answer is None:
-        return text(Is.CONTAINED, codes.LUNG_RADS, category.value or "not assigned")
-    return code(Is.CONTAINED, codes.LUNG_RADS, answer)
+    if answer is not None:
+        yield code(Is.CONTAINED, codes.LUNG_RADS, answer)
 
 
 def _probability(risk: RiskScore) -> Dataset:

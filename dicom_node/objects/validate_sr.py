@@ -88,7 +88,7 @@ def _check_segment_reference(report: Dataset, group: Dataset, segment: StoredSeg
 
 
 def _check_volume(report: Dataset, group: Dataset, segment: StoredSegment) -> None:
-    said = [item for item in _named(group, codes.VOLUME) if not _named(item, codes.FINDING_SITE)]
+    said = _named(group, codes.VOLUME)
     require(len(said) == 1, report, "a nodule has no volume, or two")
     value = float(said[0].MeasuredValueSequence[0].NumericValue)
     fits = abs(value - segment.volume_mm3) <= 0.01 + _VOLUME_TOLERANCE * segment.volume_mm3

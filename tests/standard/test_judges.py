@@ -119,9 +119,8 @@ def test_highdicom_reads_the_same_volumes_from_both_objects(judged: Judged) -> N
     groups = sr.content.get_volumetric_roi_measurement_groups()
     assert len(groups) == len(by_uid)
     for group in groups:
-        (said,) = [
-            m.value for m in group.get_measurements() if m.name == hd.sr.CodedConcept("118565006", "SCT", "Volume")
-        ]
+        volume_mm3 = hd.sr.CodedConcept("118565006", "SCT", "Volume")
+        (said,) = [measurement.value for measurement in group.get_measurements(name=volume_mm3)]
         assert said == pytest.approx(by_uid[group.tracking_uid] * np.prod(volume.spacing), rel=1e-4)
     planar = sr.content.get_planar_roi_measurement_groups()
     assert {group.tracking_uid for group in planar} == set(by_uid)

@@ -1,5 +1,7 @@
 """Analyses made from reference masks, so that tests of the results do not depend on what the engine finds."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
@@ -14,6 +16,7 @@ from ai_engine.domain import (
     Descriptors,
     Finding,
     Laterality,
+    Lobe,
     Location,
     NoduleType,
     RiskScore,
@@ -61,19 +64,31 @@ def ball(volume: CtVolume, centre_krc: tuple[float, float, float], diameter_mm: 
 
 
 def _finding(volume: CtVolume, mask: BoolArray, number: int) -> Finding:
+    """Make a finding of a mask: odd ones solid and in a zone, even ones part-solid and in a lobe."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     segment = Segment(mask[box], tuple(side.start for side in box))
     measured = measure(volume, segment)
     centre = tuple(float(side.start + side.stop - 1) / 2 for side in box)
-    right = centre[2] < volume.hu.shape[2] / 2
-    return Finding(
+    solid = Finding(
         number=number,
         candidate=Candidate(centre, measured.mean_diameter_mm, 1.0, Channel.SOLID),
         segment=segment,
         measurements=measured,
-        location=Location(Laterality.RIGHT if right else Laterality.LEFT, Zone.MIDDLE),
+        location=Location(Laterality.RIGHT if centre[2] < volume.hu.shape[2] / 2 else Laterality.LEFT, Zone.MIDDLE),
         descriptors=Descriptors(NoduleType.SOLID, calcified=False, spiculated=True, juxtapleural=None),
         detection_score=0.75,
         malignancy=(_BROCK, _BROCK_MISSING),
         lung_rads=Category("Lung-RADS v2022", "4B", "solid nodule, 15 mm or more at baseline"),
+    )
+    return solid if number % 2 else _part_solid(solid)
+
+
+def _part_solid(finding: Finding) -> Finding:
+    volume_mm3 = finding.measurements.volume_mm3 / 4
+    return replace(
+        finding,
+        measurements=replace(finding.measurements, solid_mean_diameter_mm=3.2, solid_volume_mm3=volume_mm3),
+        location=Location(Laterality.LEFT, Zone.UPPER, Lobe.LEFT_UPPER),
+        descriptors=Descriptors(NoduleType.PART_SOLID, juxtapleural=True),
+        lung_rads=Category("Lung-RADS v2022", None, "part-solid nodule", ("solid part",)),
     )
