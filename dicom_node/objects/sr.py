@@ -168,7 +168,8 @@ def _outcome(report: StudyReport) -> Iterator[Dataset]:
         reason = report.reason or Reason.FAILED
         because = f"{reason.sentence}: {report.detail}" if report.detail else reason.sentence
         yield text(Is.CONTAINED, codes.CONCLUSION, f"Not analysed, because: {because} [{reason.value}]")
-        yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, codes.NOT_ATTEMPTED)
+        status = codes.FAILED if reason is Reason.FAILED else codes.NOT_ATTEMPTED
+        yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, status)
         return
     n = sum(len(found) for found in report.found)
     counted = f"{n} lung nodule{'s' if n > 1 else ''} found." if n else "The analysis ran; no lung nodule was found."

@@ -58,6 +58,18 @@ def test_nothing_analysed_is_a_report_with_the_reason_of_the_series_that_came_ne
     assert any("series 1 (CT, Topogram), 2 images: localizer (scout) images [localizer]" in text for text in said)
 
 
+@pytest.mark.parametrize(
+    ("reason", "status"), [(Reason.FAILED, "Failed"), (Reason.GAP, "Not Attempted")], ids=["failed", "gap"]
+)
+def test_an_analysis_that_failed_is_told_from_one_that_was_not_attempted(reason: Reason, status: str) -> None:
+    job = made(n_nodules=None)
+    failed = replace(job.job, reason=reason, detail="in words")
+    (result,) = report.results(failed, job.template, [], job.verdicts, PatientRecord(), job.context)
+    said = [item.ConceptCodeSequence[0].CodeMeaning for item in _items(result.dataset) if item.ValueType == "CODE"]
+    assert status in said
+    assert f"Not analysed, because: {reason.sentence}: in words [{reason.value}]" in texts(result.dataset)
+
+
 def test_a_localizer_does_not_decide_although_it_has_more_instances() -> None:
     localizer = SeriesVerdict("2.25.7", 1, "", "CT", 2, Reason.LOCALIZER)
     multi_frame = SeriesVerdict("2.25.8", 2, "", "CT", 1, Reason.GAP, "after slice 4")
