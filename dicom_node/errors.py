@@ -11,7 +11,7 @@
     │ └ StoreRefused(status)                  0xA7xx yes  others wait for `emerald retry`
     ├ SpoolError                              yes         0xA700 to the sender
     │ ├ DiskFull                              yes         0xA700 to the sender
-    │ └ ObjectTooLarge                        no          0xA700 to the sender, association aborted
+    │ └ ObjectTooLarge                        no          the association is aborted
     ├ InstanceUnreadable                      no          0xC000 to the sender
     ├ UidMismatch                             no          0xA900 to the sender
     ├ InstanceConflict                        no          0xC100 to the sender

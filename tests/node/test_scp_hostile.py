@@ -158,6 +158,7 @@ def test_the_longest_waiting_stranger_makes_room_for_the_next(tmp_path: Path) ->
             peer.socket.close()
 
 
+@pytest.mark.slow
 def test_a_peer_that_reads_no_answers_is_left(tmp_path: Path) -> None:
     with receiver(tmp_path, pdu_timeout_s=0.2) as node, Peer(node.port, patience_s=30) as peer:
         peer.associate()
