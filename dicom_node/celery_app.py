@@ -10,6 +10,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -206,7 +207,8 @@ def consume(
         queues=[queue],
         pool="prefork" if queue == ANALYSE else "threads",
         concurrency=concurrency,
-        hostname=f"{queue}@%h-{os.getpid()}",
+        hostname=f"{queue}@{socket.gethostname()}-{os.getpid()}",
+        quiet=True,
         loglevel=log_level,
         without_gossip=True,
         without_mingle=True,
