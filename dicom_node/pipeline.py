@@ -113,17 +113,16 @@ class Study:
     @property
     def reason(self) -> Reason | None:
         """Why nothing was analysed; None where something was."""
-        return self._decisive.reason if not self.analysed else None
+        return self._decisive.reason if self._decisive else None
 
     @property
     def detail(self) -> str:
         """The reason in detail."""
-        return self._decisive.detail if not self.analysed else ""
+        return self._decisive.detail if self._decisive else ""
 
     @property
-    def _decisive(self) -> SeriesVerdict:
-        """Return the verdict on the series that came nearest to being analysed: CT, with most images."""
-        return max(self.verdicts, key=lambda verdict: (verdict.reason != Reason.NOT_CT, verdict.n_instances))
+    def _decisive(self) -> SeriesVerdict | None:
+        return None if self.analysed else report.decisive(self.verdicts)
 
 
 def examine(refs: Sequence[InstanceRef], job: Job, pipeline: Pipeline, engine: Engine, progress: Progress) -> Study:
@@ -210,7 +209,7 @@ def object_context(
         installation_uid=identity.installation_uid,
         called_ae_title=job.called_ae_title,
         revision=job.revision,
-        at=job.settled_at or job.created_at,
+        at=(job.settled_at or job.created_at).astimezone(),
         source_digest=_digest(source),
         engine_digest=_digest(used),
         software_version=identity.software_version,

@@ -193,6 +193,8 @@ def _equipment(result: Dataset, context: ObjectContext) -> None:
     result.ManufacturerModelName = MODEL_NAME
     result.SoftwareVersions = context.software_version
     result.DeviceSerialNumber = context.installation_uid
+    # AI Results wants it in Contributing Equipment; why it stands here: docs/decisions/0004-device-uid.md
+    result.DeviceUID = context.device_uid
 
 
 def _processing_algorithm(context: ObjectContext, when: datetime) -> Dataset:
@@ -204,9 +206,9 @@ def _processing_algorithm(context: ObjectContext, when: datetime) -> Dataset:
     item.ManufacturerModelName = algorithm.name[:64]
     item.SoftwareVersions = [algorithm.version[:64], f"digest {algorithm.digest[:32]}"]
     item.DeviceSerialNumber = context.installation_uid
-    item.DeviceUID = context.device_uid
     item.ContributionDateTime = when.strftime("%Y%m%d%H%M%S.%f%z")
-    item.ContributionDescription = f"Processing Algorithm: {stages_in_words(algorithm)}"[:1024]
+    what = f"Processing Algorithm, Device UID {context.device_uid}: {stages_in_words(algorithm)}"
+    item.ContributionDescription = what[:1024]
     return item
 
 

@@ -69,8 +69,8 @@ def _check_patient_and_study(result: Dataset, template: Dataset) -> None:
 
 def _check_common(result: Dataset) -> None:
     require(result.get("ContentQualification") == "RESEARCH", result, "is not qualified as RESEARCH")
-    equipment = result.get("ContributingEquipmentSequence") or [Dataset()]
-    require(bool(equipment[0].get("DeviceUID")), result, "does not say which algorithm made it")
+    named = bool(result.get("ContributingEquipmentSequence")) and bool(result.get("DeviceUID"))
+    require(named, result, "does not say which algorithm made it")
 
 
 def _segments(results: Sequence[Dataset], sources: Sequence[Sources]) -> dict[str, StoredSegment]:

@@ -46,12 +46,6 @@ class Inherent:
         return re.search(self.pattern, line) is not None
 
 
-DEVICE_UID = Inherent(
-    "Device UID of contributing equipment",
-    r"</ContributingEquipmentSequence\(0018,a001\)\[1\]/DeviceUID\(0018,1002\)> - Attribute is not present",
-    "PS3.3 table C.12-1 has Device UID in Contributing Equipment Sequence and IHE AI Results requires it there; "
-    "dicom3tools' table of that sequence is older",
-)
 ACCESSION_NUMBER = Inherent(
     "Accession Number on two levels",
     r"Different information entities for attribute - Element=<AccessionNumber>",
@@ -88,7 +82,7 @@ def dciodvfy(path: Path, source: Path) -> list[str]:
     """
     own = re.compile(r"needed to build DICOMDIR|Retired Person Name form")
     inherited = {line for line in _dciodvfy(source) if own.search(line)}
-    return _without([line for line in _dciodvfy(path) if line not in inherited], DEVICE_UID)
+    return [line for line in _dciodvfy(path) if line not in inherited]
 
 
 def _dciodvfy(path: Path) -> list[str]:
