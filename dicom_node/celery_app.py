@@ -33,6 +33,7 @@ PROBE = "emerald.probe"
 _DISPATCH_S = 0.5
 _PROBE_EXPIRES_S = 60.0
 _BROKER_PAUSE_S = 5.0
+_STOP_S = 15.0
 # Deliveries wait for networks, not for processors; one target binds one of these at most.
 _DELIVERY_THREADS = 16
 
@@ -189,6 +190,8 @@ def work(settings: Settings, concurrency: int = 1, log_level: str = "INFO") -> N
         consume(settings, ANALYSE, concurrency, log_level)
     finally:
         deliveries.terminate()
+        deliveries.join(_STOP_S)
+        deliveries.kill()  # what it held comes back when its lease ends
         deliveries.join()
 
 
