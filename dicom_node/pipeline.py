@@ -22,6 +22,7 @@ from dicom_node.errors import NodeError, ResultInvalid, SeriesRefused
 from dicom_node.findings import findings_as_json, tracked_from_json
 from dicom_node.jobs import settle
 from dicom_node.jobs.records import Delivery, Saved
+from dicom_node.jobs.states import DeliveryState
 from dicom_node.jobs.store import Store
 from dicom_node.objects import ct_pixels, ct_series, series_choice, validate
 from dicom_node.objects.series_choice import RankedSeries
@@ -224,15 +225,23 @@ def _digest(parts: Iterator[str] | Sequence[str]) -> str:
 
 
 def _earlier(job: Job, store: Store) -> Earlier | None:
-    """Return what the last revision that gave a report told."""
+    """Return what the last revision told whose report left the node."""
     while job.predecessor_id is not None:
         job = store.job(job.predecessor_id)
         saved = store.saved(job.id)
-        for result in saved.results if saved else ():
+        for result in saved.results if saved and _reached_somebody(job, store) else ():
             if saved and result.kind == "sr":
                 sr = (result.series_instance_uid, result.sop_class_uid, result.sop_instance_uid)
                 return Earlier(InstanceReference(job.study_instance_uid, *sr), tracked_from_json(saved.findings))
     return None
+
+
+def _reached_somebody(job: Job, store: Store) -> bool:
+    """Tell whether a destination holds the results, or they were for nobody but us: no report replaces one unseen."""
+    deliveries = store.deliveries(job.id)
+    return not deliveries or any(
+        each.state in (DeliveryState.DELIVERED, DeliveryState.COMMITTED) for each in deliveries
+    )
 
 
 def _wants_key_images(pipeline: Pipeline, settings: Settings) -> bool:

@@ -71,7 +71,7 @@ def look(settings: Settings) -> Iterator[Line]:
     for destination in settings.destinations:
         yield from _destination(destination, settings)
     yield from _disk(settings, store.counts())
-    yield from _ledger(store.counts())
+    yield from _ledger(store.counts(), {destination.name for destination in settings.destinations})
     for pipeline in settings.pipelines:
         yield _engine(pipeline)
 
@@ -136,13 +136,18 @@ def _disk(settings: Settings, counts: Counts) -> Iterator[Line]:
     yield Line("disk", "ok", f"{words}; {days}")
 
 
-def _ledger(counts: Counts) -> Iterator[Line]:
+def _ledger(counts: Counts, known: set[str]) -> Iterator[Line]:
     jobs = ", ".join(f"{n} {state}" for state, n in sorted(counts.jobs.items())) or "none yet"
     yield Line("jobs", "ok", jobs)
     if counts.parked_jobs:
         yield Line("jobs", "wrong", f"{counts.parked_jobs} parked: see `emerald jobs`, then `emerald retry ID`")
     for target, n in counts.parked.items():
         yield Line(f"to {target}", "wrong", f"{n} deliveries refused: see `emerald jobs`, then `emerald retry ID`")
+    for target in counts.pending.keys() - known:
+        words = (
+            f"{counts.pending[target]} deliveries wait for a destination that the settings no longer name: put it back"
+        )
+        yield Line(f"to {target}", "wrong", words)
     if counts.quarantined:
         yield Line("quarantine", "note", f"{counts.quarantined} objects were put aside; the reasons lie beside them")
 
