@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
@@ -15,8 +16,8 @@ def console() -> Console:
 
 def findings_table(findings: Sequence[Json]) -> RenderableType:
     """Return the findings of a study as a table, and below it what the risk models miss."""
-    table = Table(title="Findings (research use only)")
-    for column in ("no.", "type", "where", "axes mm", "mean mm", "mm³", "HU", "Lung-RADS", "Brock"):
+    table = Table(title="Findings (research use only)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("no.", "type", "where", "axes mm", "mean", "mm³", "HU", "Lung-RADS", "Brock"):
         table.add_column(column, no_wrap=True)
     for finding in findings:
         table.add_row(
