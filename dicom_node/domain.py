@@ -71,7 +71,7 @@ _SENTENCES = {
     Reason.GAP: "slices are missing",
     Reason.UNEVEN_SPACING: "the slice spacing is uneven",
     Reason.SPACING_TOO_WIDE: "the slice spacing is too wide",
-    Reason.INCOMPLETE: "reception broke off",
+    Reason.INCOMPLETE: "the series is incomplete",
     Reason.NO_LUNGS: "no lungs in the images",
     Reason.NOT_PREFERRED: "another series of the same acquisition was analysed",
     Reason.FAILED: "the analysis failed",

@@ -7,7 +7,7 @@ node wait longer for what may still come.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from statistics import median
 
@@ -17,6 +17,8 @@ Header = Mapping[str, object]
 Vector = tuple[float, ...]
 
 BROKEN = ("aborted", "lost")
+# A busy machine may take so long to see that a connection broke.
+_NOTICED_WITHIN = timedelta(seconds=2)
 # Positions closer than this are one position (a repeated or doubled slice).
 _SAME_POSITION_MM = 0.01
 # A step of one and a half times the usual one cannot be jitter of the table.
@@ -154,9 +156,19 @@ def _made_up_for(series: SeriesFacts, broken_at: datetime | None, quiet_s: float
     """
     if broken_at is None:
         return True
-    later = [one for one in series.associations if one.opened_at >= broken_at and not is_broken(one, quiet_s)]
+    broken = [one for one in series.associations if is_broken(one, quiet_s)]
+    since = max(_left_off_at(one, one.ended_at) for one in broken if one.ended_at is not None)
+    later = [one for one in series.associations if one.opened_at >= since and not is_broken(one, quiet_s)]
     again = frozenset[int]().union(*(one.carried for one in later))
     return any(one.n_new for one in later) or len(again) >= len(series.headers)
+
+
+def _left_off_at(broken: AssociationFacts, ended_at: datetime) -> datetime:
+    """Return from when on the sender may have opened another association to go on.
+
+    It may be back before this node has noticed and noted the break, but not before its last image was answered.
+    """
+    return max(broken.last_at, ended_at - _NOTICED_WITHIN)
 
 
 def expected_count(headers: Sequence[Header]) -> Expected | None:

@@ -90,6 +90,13 @@ def test_a_sender_that_resumed_after_the_break_is_believed():
     assert settles_at(study(series(range(1, 21), broken, resumed))) == 75
 
 
+def test_a_sender_that_is_back_before_its_break_was_noted_is_believed():
+    broken, back = association("aborted", last_s=59.8), association("released", opened_s=59.9, ended_s=90, last_s=90)
+    assert settles_at(study(series(range(1, 41), broken, back), last_s=90)) == 105
+    parallel = association("released", opened_s=59.7, ended_s=90, last_s=90)
+    assert at(study(series(range(1, 41), broken, parallel), last_s=90), 400).incomplete
+
+
 def test_a_sender_that_sent_everything_again_after_the_break_is_believed():
     broken, again = association("aborted", ended_s=30), association("released", opened_s=40, n_new=0)
     assert settles_at(study(series(range(1, 21), broken, again))) == 75
