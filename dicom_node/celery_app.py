@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_init
 from kombu.exceptions import ChannelError, OperationalError
 
 from dicom_node import node
@@ -33,6 +34,7 @@ PROBE = "emerald.probe"
 _DISPATCH_S = 0.5
 _PROBE_EXPIRES_S = 60.0
 _BROKER_PAUSE_S = 5.0
+_WATCH_S = 0.5
 _STOP_S = 15.0
 # Deliveries wait for networks, not for processors; one target binds one of these at most.
 _DELIVERY_THREADS = 16
@@ -182,17 +184,45 @@ class CeleryLauncher:
 
 def work(settings: Settings, concurrency: int = 1, log_level: str = "INFO") -> None:
     """Run analyses and deliveries until SIGTERM: forked processes for the one, threads beside them for the other."""
-    deliveries = multiprocessing.get_context("spawn").Process(
-        target=consume, args=(settings, DELIVER, _DELIVERY_THREADS, log_level), daemon=True
-    )
-    deliveries.start()
+    stop = threading.Event()
+    keeper = threading.Thread(target=_keep_delivering, args=(settings, log_level, stop), name="deliveries")
+    keeper.start()
     try:
         consume(settings, ANALYSE, concurrency, log_level)
     finally:
-        deliveries.terminate()
-        deliveries.join(_STOP_S)
-        deliveries.kill()  # what it held comes back when its lease ends
-        deliveries.join()
+        stop.set()
+        keeper.join()
+
+
+def _keep_delivering(settings: Settings, log_level: str, stop: threading.Event) -> None:
+    """Keep a process that delivers until told to stop: Celery looks after those that analyse only."""
+    while not stop.is_set():
+        process = multiprocessing.get_context("spawn").Process(
+            target=_deliver, args=(settings, log_level, os.getpid()), daemon=True
+        )
+        process.start()
+        while process.is_alive() and not stop.wait(_WATCH_S):
+            pass
+        if not stop.is_set():
+            _LOG.warning("delivery worker ended with %s, starting another", process.exitcode)
+        process.terminate()
+        process.join()
+
+
+def _deliver(settings: Settings, log_level: str, parent: int) -> None:
+    _end_with(parent)
+    consume(settings, DELIVER, _DELIVERY_THREADS, log_level)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, however that ended: nobody would stop it any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def consume(
@@ -206,6 +236,8 @@ def consume(
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if queue == ANALYSE:
         os.nice(settings.worker.niceness)
+    parent = os.getpid()
+    worker_process_init.connect(lambda **_: _end_with(parent), weak=False)  # in each forked process
     worker = make_app(settings, open_tools).Worker(
         queues=[queue],
         pool="prefork" if queue == ANALYSE else "threads",

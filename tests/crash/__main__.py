@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.crash import trial
-from tests.crash.installation import Embedded
+from tests.crash.installation import BUILD
 from tests.crash.moments import moments
 from tests.crash.study import make_study
 from tests.crash.trial import Trial
@@ -34,14 +34,15 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, folder: Path) -> list[Trial]:
     console = Console(width=170 if not sys.stdout.isatty() else None)
+    build = BUILD[arguments.launcher]
     study = make_study(folder / "study")
-    usual = trial.undisturbed(folder / "undisturbed", study, Embedded)
+    usual = trial.undisturbed(folder / "undisturbed", study, build)
     console.print(f"undisturbed: {len(usual.results)} results, analysis {usual.analysis_s:.1f} s, bytes {usual.passed}")
     table = Table(*_COLUMNS, title=f"emerald killed, launcher {arguments.launcher}")
     trials = []
-    for i, moment in enumerate(moments(arguments.moments), start=1):
+    for i, moment in enumerate(moments(arguments.moments, arguments.launcher), start=1):
         if arguments.only in (None, i):
-            trials.append(trial.run(moment, folder / f"moment-{i}", study, Embedded, usual))
+            trials.append(trial.run(moment, folder / f"moment-{i}", study, build, usual))
             table.add_row(str(i), *_cells(trials[-1]))
             console.print(str(i), *_cells(trials[-1]), sep=" | ")
     console.print(table)

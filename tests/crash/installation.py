@@ -2,14 +2,17 @@
 
 import os
 import signal
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dicom_node.domain import RemoteAE
 from dicom_node.jobs.records import JobStatus
-from tests.crash.moments import Phase, Victim
+from tests.crash.moments import Launcher, Victim
+from tests.support.broker import Broker
 from tests.support.running import RunningNode, descendants, wait_until
 
 
@@ -33,18 +36,18 @@ class Embedded:
         """Return the jobs, newest first."""
         return self._store.jobs(100)
 
-    def kill(self, victim: Victim, phase: Phase) -> list[int]:
-        """Send SIGKILL to the node, or to the worker of the phase; returns the processes that must end now."""
+    def kill(self, victim: Victim) -> list[int]:
+        """Send SIGKILL; returns the processes that must end now."""
         if victim == "node":
             ending = [self.node.pid, *descendants(self.node.pid)]
             self.node.kill()
             return ending
-        (pid,) = self.node.children("deliver" if phase == "delivery" else "analyse")
+        pid = self._at_work() or self.node.children("analyse")[0]
         os.kill(pid, signal.SIGKILL)
         return [pid]
 
     def restore(self) -> None:
-        """Start the node again; a worker is started by the node itself."""
+        """Start again what nobody else starts; the node starts its workers."""
         if not self.node.is_running:
             self.node.start()
         wait_until(lambda: len(self.node.children()) == 2, 30, "both workers run")
@@ -59,3 +62,66 @@ class Embedded:
     ) -> None:
         self._store.close()
         self.node.__exit__(kind, error, trace)
+
+    def _at_work(self) -> int | None:
+        """Return the process that analyses or delivers just now: its id is part of the worker's name."""
+        attempts = [attempt for status in self.jobs() for attempt in self._store.attempts(status.job.id)]
+        return next((int(each.worker.split("-")[1]) for each in attempts if each.ended_at is None), None)
+
+
+class WithCelery(Embedded):
+    """``emerald serve``, an ``emerald worker`` and a Valkey server.
+
+    The worker is started again as systemd would, and so is the broker.
+    """
+
+    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float) -> None:
+        self._broker = Broker()
+        worker = {"launcher": "celery", "broker_url": self._broker.url, "lease_s": 5.0}
+        self.node = RunningNode(data_dir, destinations, settle={"quiet_s": quiet_s}, worker=worker)
+
+    def kill(self, victim: Victim) -> list[int]:
+        """Send SIGKILL; returns the processes that must end now."""
+        if victim == "broker":
+            self._broker.kill()
+            return []
+        if victim == "worker":
+            ending = [self._worker.pid, *descendants(self._worker.pid)]
+            self._worker.kill()
+            self._worker.wait()
+            return ending
+        return super().kill(victim)
+
+    def restore(self) -> None:
+        """Start again what was killed."""
+        if not self.node.is_running:
+            self.node.start()
+        if self._worker.poll() is not None:
+            self._start_worker()
+        if not self._broker.is_running:
+            self._broker.start()
+
+    def __enter__(self) -> Self:
+        self._broker.start()
+        self._start_worker()
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for pid in (self._worker.pid, *descendants(self._worker.pid)):
+            os.kill(pid, signal.SIGKILL)
+        self._worker.wait()
+        self._broker.__exit__(kind, error, trace)
+
+    def _start_worker(self) -> None:
+        command = [sys.executable, "-m", "dicom_node", "worker", "--config", str(self.node.config)]
+        with self.node.log.open("ab") as log:
+            self._worker = subprocess.Popen(command, stdout=log, stderr=log)
+
+
+BUILD: dict[Launcher, Callable[[Path, Sequence[RemoteAE], float], Embedded]] = {
+    "embedded": Embedded,
+    "celery": WithCelery,
+}

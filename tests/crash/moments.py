@@ -6,7 +6,8 @@ from itertools import cycle, islice
 from typing import Literal
 
 Phase = Literal["reception", "settling", "analysis", "delivery"]
-Victim = Literal["node", "worker", "task"]
+Victim = Literal["node", "worker", "task", "broker"]
+Launcher = Literal["embedded", "celery"]
 Way = Literal["there", "back"]
 # Multiples of it, modulo one, are spread evenly however many are taken.
 _GOLDEN = 0.6180339887
@@ -22,7 +23,8 @@ class Moment:
         How far into the phase, 0 to 1: of the bytes on the line (reception, delivery), of the quiet time (settling), of
         the time that the undisturbed analysis took.
     victim : str
-        ``node`` is ``emerald serve``, ``worker`` the process that analyses or delivers.
+        ``node`` is ``emerald serve``; ``task`` the process that analyses or delivers; ``worker`` an ``emerald worker``
+        with all its processes; ``broker`` the Valkey server.
     way : str
         ``there``: the kill comes while an object is on its way; ``back``: while an answer is.
     pacs : int
@@ -41,22 +43,36 @@ class Moment:
         return f"{self.phase}{to}, {what} {self.share:.0%}"
 
 
-# The first five are one of each phase, and both victims.
-_EMBEDDED = (
-    Moment("reception", "node"),
-    Moment("analysis", "worker"),
-    Moment("delivery", "node", "back"),
-    Moment("settling", "node"),
-    Moment("delivery", "worker", pacs=1),
-    Moment("analysis", "node"),
-    Moment("reception", "node", "back"),
-    Moment("delivery", "worker", "back", pacs=1),
-    Moment("reception", "worker"),
-    Moment("delivery", "node"),
-)
+# The first five of each are of all phases and all victims.
+_KINDS: dict[Launcher, tuple[Moment, ...]] = {
+    "embedded": (
+        Moment("reception", "node"),
+        Moment("analysis", "task"),
+        Moment("delivery", "node", "back"),
+        Moment("settling", "node"),
+        Moment("delivery", "task", pacs=1),
+        Moment("analysis", "node"),
+        Moment("reception", "node", "back"),
+        Moment("delivery", "task", "back", pacs=1),
+        Moment("reception", "task"),
+        Moment("delivery", "node"),
+    ),
+    "celery": (
+        Moment("analysis", "worker"),
+        Moment("delivery", "task", "back"),
+        Moment("reception", "node"),
+        Moment("analysis", "broker"),
+        Moment("settling", "node"),
+        Moment("delivery", "worker", pacs=1),
+        Moment("analysis", "task"),
+        Moment("delivery", "node", "back", pacs=1),
+        Moment("reception", "worker", "back"),
+        Moment("analysis", "node"),
+    ),
+}
 
 
-def moments(n: int) -> Iterator[Moment]:
+def moments(n: int, launcher: Launcher) -> Iterator[Moment]:
     """Yield ``n`` moments: round by round through the kinds, each time at another share of its phase."""
-    for i, kind in enumerate(islice(cycle(_EMBEDDED), n)):
+    for i, kind in enumerate(islice(cycle(_KINDS[launcher]), n)):
         yield replace(kind, share=0.05 + 0.9 * ((0.5 + i * _GOLDEN) % 1))

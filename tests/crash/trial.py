@@ -155,7 +155,7 @@ def _kill(scene: Scene, moment: Moment, usual: Undisturbed, trial: Trial) -> Non
     scene.sender.start()
     _wait_for(scene, moment, usual)
     trial.state = _state(scene)
-    ended = scene.installation.kill(moment.victim, moment.phase)
+    ended = scene.installation.kill(moment.victim)
     for line in scene.lines:
         line.cut()
     began = time.monotonic()

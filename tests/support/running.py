@@ -56,7 +56,7 @@ class RunningNode:
     Parameters
     ----------
     data_dir : Path
-        Holds the node's state, ``node.toml`` and ``node.log``.
+        Holds the node's state, its settings (``config``) and ``node.log``.
     destinations : sequence of RemoteAE
         Where results go; named ``pacs1``, ``pacs2``...
     **changes
@@ -67,9 +67,9 @@ class RunningNode:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "node.log"
-        self._config = data_dir / "node.toml"
+        self.config = data_dir / "node.toml"
         self.settings = settings.parse(_values(data_dir, destinations, changes))
-        self._config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
+        self.config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -95,7 +95,7 @@ class RunningNode:
 
     def start(self) -> None:
         """Start and return once C-ECHO is answered."""
-        command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self._config)]
+        command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         wait_until(self._answers, 30, f"C-ECHO from the node:\n{self.log.read_text()[-2000:]}")
