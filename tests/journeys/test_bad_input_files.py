@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from dicom_node.jobs.records import JobStatus
 from tests.crash.study import make_study
 from tests.support.data import data_dir, needs_data
 from tests.support.programs import DCMTK, needs
+from tests.support.reports import conclusion
 from tests.support.running import RunningNode, storescu
 from tests.support.sending import Answered, dcmsend, send_file
 
@@ -30,18 +30,6 @@ def bad_input(folder: str) -> list[Path]:
     """Every image of a folder of the shared data, whole or not."""
     files = sorted(path for path in (data_dir() / folder).rglob("*") if path.is_file())
     return [path for path in files if path.suffix not in (".png", ".json")]
-
-
-def conclusion(report: Dataset) -> str:
-    """Return the sentence that a report ends up with: its Conclusion (121077, DCM)."""
-    codes = ((item, item.ConceptNameCodeSequence[0].CodeValue) for item in walk(report) if item.ValueType == "TEXT")
-    return next(item.TextValue for item, code in codes if code == "121077")
-
-
-def walk(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", ()):
-        yield child
-        yield from walk(child)
 
 
 # by `emerald analyse`

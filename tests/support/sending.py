@@ -3,10 +3,10 @@
 import os
 import subprocess
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
-from pydicom import dcmread
-from pydicom.filereader import read_file_meta_info
+from pydicom import Dataset, dcmread
 
 from dicom_node.domain import RemoteAE
 from tests.support.peers import CT_STORAGE, IMPLICIT_LE, STORE_CONTEXT, Peer, p_data, store_request
@@ -33,18 +33,24 @@ class Answered:
     comment: str = ""
 
 
-def instance_of(path: Path) -> Instance:
+def instance_of(file: Path | Dataset) -> Instance:
     """Read what a file says of itself; one without file meta information is announced as its data set says."""
-    data = path.read_bytes()
+    data = _written(file) if isinstance(file, Dataset) else file.read_bytes()
     if data[128:132] == b"DICM":
-        meta = read_file_meta_info(path)
+        meta = dcmread(BytesIO(data), force=True, stop_before_pixels=True, specific_tags=[]).file_meta
         uids = (meta.get(f"MediaStorageSOP{kind}UID") for kind in ("Class", "Instance"))
         sop_class_uid, sop_instance_uid = (str(uid or "1.2.3") for uid in uids)
         begin = 144 + int.from_bytes(data[140:144], "little")
         return Instance(sop_class_uid, sop_instance_uid, str(meta.TransferSyntaxUID), data[begin:])
-    ds = dcmread(path, force=True, stop_before_pixels=True)
+    ds = dcmread(BytesIO(data), force=True, stop_before_pixels=True)
     sop_class_uid, sop_instance_uid = str(ds.get("SOPClassUID", CT_STORAGE)), str(ds.get("SOPInstanceUID", "1.2.3"))
     return Instance(sop_class_uid, sop_instance_uid, IMPLICIT_LE, data)
+
+
+def _written(ds: Dataset) -> bytes:
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def send_file(path: Path, to: RemoteAE) -> Answered:
@@ -65,13 +71,13 @@ def send_instance(instance: Instance, to: RemoteAE) -> Answered:
     return answered
 
 
-def store(peer: Peer, instance: Instance) -> Answered:
+def store(peer: Peer, instance: Instance, context_id: int = STORE_CONTEXT) -> Answered:
     """Send one instance on an association that is there."""
     request = store_request(instance.sop_instance_uid, instance.sop_class_uid)
-    peer.send(p_data(STORE_CONTEXT, request, command=True))
+    peer.send(p_data(context_id, request, command=True))
     for at in range(0, max(len(instance.data_set), 1), _FRAGMENT):
         last = at + _FRAGMENT >= len(instance.data_set)
-        peer.send(p_data(STORE_CONTEXT, instance.data_set[at : at + _FRAGMENT], last=last))
+        peer.send(p_data(context_id, instance.data_set[at : at + _FRAGMENT], last=last))
     response = peer.response()
     # PS3.7 annex C: (0000,0900) Status, (0000,0902) Error Comment
     return Answered(int.from_bytes(response[0x0900], "little"), response.get(0x0902, b"").decode().strip())
