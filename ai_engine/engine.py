@@ -15,7 +15,7 @@ import numpy as np
 
 from ai_engine import malignancy
 from ai_engine.candidates import ClassicalDetector
-from ai_engine.describe import describe, locate
+from ai_engine.describe import look_at
 from ai_engine.domain import (
     Algorithm,
     Analysis,
@@ -167,31 +167,32 @@ class Engine:
     def _findings(
         self, volume: CtVolume, scene: Scene, turn: Turn, detected: list[_Detected], context: ClinicalContext
     ) -> tuple[Finding, ...]:
-        findings = []
-        for number, found in enumerate(detected, start=1):
-            segment = turn.segment_to_source(found.segment)
-            measurements = measure(volume, segment)
-            descriptors = describe(scene, found.segment, measurements)
-            location = locate(scene.lungs, found.segment)
-            centre = turn.points_to_source(found.candidate.centre_krc)
-            findings.append(
-                Finding(
-                    number=number,
-                    candidate=replace(
-                        found.candidate, centre_krc=(float(centre[0]), float(centre[1]), float(centre[2]))
-                    ),
-                    segment=segment,
-                    measurements=measurements,
-                    location=location,
-                    descriptors=descriptors,
-                    detection_score=found.candidate.score,
-                    malignancy=malignancy.score(
-                        measurements, descriptors, location, len(detected), context, scene.lungs.cut
-                    ),
-                    lung_rads=lung_rads.categorise(lung_rads.facts(measurements, descriptors)),
-                )
-            )
-        return tuple(findings)
+        """Measure and describe, on the volume as it came; the largest finding is number 1."""
+        findings = [self._finding(volume, scene, turn, found, len(detected), context) for found in detected]
+        findings.sort(key=lambda finding: -finding.measurements.volume_mm3)
+        return tuple(replace(finding, number=number) for number, finding in enumerate(findings, start=1))
+
+    def _finding(
+        self, volume: CtVolume, scene: Scene, turn: Turn, found: _Detected, n_nodules: int, context: ClinicalContext
+    ) -> Finding:
+        look = look_at(scene, found.candidate, found.segment)
+        segment = turn.segment_to_source(found.segment)
+        solid = None if look.solid is None else turn.segment_to_source(look.solid)
+        measurements = measure(volume, segment, solid)
+        k, r, c = (float(value) for value in turn.points_to_source(found.candidate.centre_krc))
+        return Finding(
+            number=0,
+            candidate=replace(found.candidate, centre_krc=(k, r, c)),
+            segment=segment,
+            measurements=measurements,
+            location=look.location,
+            descriptors=look.descriptors,
+            detection_score=found.candidate.score,
+            malignancy=malignancy.score(
+                measurements, look.descriptors, look.location, n_nodules, context, scene.lungs.cut
+            ),
+            lung_rads=lung_rads.categorise(lung_rads.facts(measurements, look.descriptors)),
+        )
 
 
 @dataclass

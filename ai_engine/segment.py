@@ -5,11 +5,27 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from ai_engine.domain import BoolArray, Candidate, Segment
+from ai_engine.candidates.ground_glass import ground_glass_judge
+from ai_engine.domain import BoolArray, Candidate, Channel, Segment
 from ai_engine.errors import EmptySegment
-from ai_engine.growing import Cube, Judge, cube_of_volume, detached, grow
-from ai_engine.growing.cube import half_side_mm
+from ai_engine.growing import Cube, Judge, Preparation, cube_of_volume, detached, grow, half_side_mm
 from ai_engine.scene import Scene
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How candidates of one kind are grown."""
+
+    preparation: Preparation
+    judge: Judge
+
+
+def _solid() -> Growth:
+    return Growth(Preparation(finest_mm=0.6, smoothing_mm=0.5), Judge())
+
+
+def _ground_glass() -> Growth:
+    return Growth(Preparation(finest_mm=1.5, smoothing_mm=1.2, vessel_mm=6.0), ground_glass_judge())
 
 
 @dataclass(frozen=True)
@@ -18,18 +34,13 @@ class RegionGrowing:
 
     Attributes
     ----------
-    finest_mm : float
-        No cube is sampled finer than this.
     largest_cube : int
         Points along the side of a cube; large masses are sampled more coarsely instead.
-    smoothing_mm : float
-        Sigma; against noise, below the resolution of the scanner.
     """
 
-    finest_mm: float = 0.6
     largest_cube: int = 110
-    smoothing_mm: float = 0.5
-    judge: Judge = field(default_factory=Judge)
+    solid: Growth = field(default_factory=_solid)
+    ground_glass: Growth = field(default_factory=_ground_glass)
 
     def segment(self, scene: Scene, candidate: Candidate) -> Segment:
         """Segment one candidate on the voxels of the turned volume.
@@ -39,14 +50,15 @@ class RegionGrowing:
         EmptySegment
             Nothing stands out from the lung at the candidate's place.
         """
+        growth = self.ground_glass if candidate.channel is Channel.GROUND_GLASS else self.solid
         step = max(
-            self.finest_mm,
+            growth.preparation.finest_mm,
             min(scene.volume.spacing_krc_mm[1:]),
             2 * half_side_mm(candidate.diameter_mm) / self.largest_cube,
         )
-        cube = cube_of_volume(scene, candidate.centre_krc, candidate.diameter_mm, step, self.smoothing_mm)
-        judged = self.judge.judge(cube, candidate.diameter_mm)
-        mask = detached(grow(cube), self.judge.shares[-1]) if judged is None else judged.mask
+        cube = cube_of_volume(scene, candidate.centre_krc, candidate.diameter_mm, step, growth.preparation)
+        judged = growth.judge.judge(cube, candidate.diameter_mm)
+        mask = detached(grow(cube), growth.judge.shares[-1]) if judged is None else judged.mask
         return _on_voxels(scene, cube, ndimage.binary_fill_holes(mask))
 
 

@@ -3,7 +3,7 @@
 ``cube`` holds the surroundings, ``region`` grows and detaches, ``shape`` measures what came out, ``judge`` accepts it.
 """
 
-from ai_engine.growing.cube import Cube, cube_of_level, cube_of_volume
+from ai_engine.growing.cube import Cube, Preparation, cube_of_level, cube_of_volume, half_side_mm
 from ai_engine.growing.judge import Judge, Judged
 from ai_engine.growing.region import Region, detached, grow
 from ai_engine.growing.shape import Shape, shape_of
@@ -12,11 +12,13 @@ __all__ = [
     "Cube",
     "Judge",
     "Judged",
+    "Preparation",
     "Region",
     "Shape",
     "cube_of_level",
     "cube_of_volume",
     "detached",
     "grow",
+    "half_side_mm",
     "shape_of",
 ]

@@ -37,7 +37,7 @@ class Cube:
 
 def half_side_mm(diameter_mm: float) -> float:
     """Half of the side of the cube that holds a nodule of this diameter and what it hangs on."""
-    return 0.9 * diameter_mm + 6.0
+    return 1.2 * diameter_mm + 6.0
 
 
 def cube_of_level(scene: Scene, level: Level, centre_krc: ArrayLike, diameter_mm: float) -> Cube:
@@ -54,8 +54,27 @@ def cube_of_level(scene: Scene, level: Level, centre_krc: ArrayLike, diameter_mm
     return _cube(scene, grid, level.hu[box], level.hull[box], at - lower)
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to the voxels of the volume before something is grown in them.
+
+    Attributes
+    ----------
+    finest_mm : float
+        No cube is sampled finer than this.
+    smoothing_mm : float
+        Sigma; against noise, below the resolution that is asked for.
+    vessel_mm : float
+        Then, bright things thinner than this are taken away, and what is left is smoothed once more; 0 takes nothing.
+    """
+
+    finest_mm: float
+    smoothing_mm: float
+    vessel_mm: float = 0.0
+
+
 def cube_of_volume(
-    scene: Scene, centre_krc: ArrayLike, diameter_mm: float, step_mm: float, smoothing_mm: float
+    scene: Scene, centre_krc: ArrayLike, diameter_mm: float, step_mm: float, preparation: Preparation
 ) -> Cube:
     """Sample the cube around a candidate from the volume at a step of its own."""
     half = half_side_mm(diameter_mm)
@@ -63,9 +82,14 @@ def cube_of_volume(
     spacing = scene.volume.spacing_krc_mm
     start = np.asarray(centre_krc, dtype=np.float64) - (n - 1) / 2 * step_mm / np.array(spacing)
     grid = Grid(step_mm, (float(start[0]), float(start[1]), float(start[2])), spacing, (n, n, n))
-    hu = ndimage.gaussian_filter(np.clip(grid.sample(scene.volume.hu), LUNG_HU, TISSUE_HU), smoothing_mm / step_mm)
     hull = grid.sample_grid(scene.fine.hull, scene.fine.grid) > 0.5
-    return _cube(scene, grid, hu, hull & _within_scan(grid, scene.volume.hu.shape), np.full(3, (n - 1) // 2))
+    hull &= _within_scan(grid, scene.volume.hu.shape)
+    sigma, size = preparation.smoothing_mm / step_mm, round(preparation.vessel_mm / step_mm)
+    hu = ndimage.gaussian_filter(np.clip(grid.sample(scene.volume.hu), LUNG_HU, TISSUE_HU), sigma)
+    if size > 1:
+        hu = ndimage.grey_opening(np.where(hull, hu, np.float32(scene.parenchyma_hu)), size=(size, size, size))
+        hu = ndimage.gaussian_filter(hu, sigma)
+    return _cube(scene, grid, hu, hull, np.full(3, (n - 1) // 2))
 
 
 def _within_scan(grid: Grid, shape: tuple[int, ...]) -> BoolArray:
