@@ -1,15 +1,17 @@
 """The connection to the ledger: one writer at a time, readers never wait, a commit is on disk when it returns.
 
-SQLite runs in WAL mode with ``synchronous=FULL``: group commit makes the sync cheap, and then not only the images
-(which are durable as files) but also the evidence, the results and the deliveries survive a power cut. Writers begin
-IMMEDIATE, so that what a transaction has read is still true when it writes. PostgreSQL is given the same meaning by
-one advisory lock that every writing transaction holds.
+SQLite runs in WAL mode with ``synchronous=FULL``, so that the evidence, the results and the deliveries survive a power
+cut. The one exception is the row of a received instance: it survives the end of the process, and after a power cut it
+is made anew from the instance's own file, which was synced before. Writers begin IMMEDIATE, so that what a transaction
+has read is still true when it writes. PostgreSQL is given the same meaning by one advisory lock that every writing
+transaction holds.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,8 +54,10 @@ class Ledger:
     def __init__(self, url: str, clock: Clock = utc_now, max_attempts: int = 3) -> None:
         self.clock = clock
         self.max_attempts = max_attempts
-        self._engine = _open(make_url(url))
+        self._engine = _open(make_url(url), synced=True)
         self._writing = self._engine.execution_options(emerald_writes=True)
+        self._unsynced = _open(make_url(url), synced=False)
+        self._writing_unsynced = self._unsynced.execution_options(emerald_writes=True)
         self._reading = self._engine
         if self._engine.dialect.name == "postgresql":
             self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -68,11 +72,21 @@ class Ledger:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._unsynced.dispose()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Run one writing transaction, committed at the end of the block."""
         with self._turn, _translated(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write_unsynced(self) -> Iterator[Connection]:
+        """Run one writing transaction that survives the end of this process, but perhaps not a power cut.
+
+        For what can be had again: an instance is durable as a file, and ``objects/spool.py`` notes it anew at start.
+        """
+        with self._turn, _translated(), self._writing_unsynced.begin() as connection:
             yield connection
 
     @contextmanager
@@ -103,21 +117,22 @@ def _translated() -> Iterator[None]:
         raise LedgerError(f"ledger: {getattr(error, 'orig', None) or type(error).__name__}") from error
 
 
-def _open(url: URL) -> Engine:
+def _open(url: URL, *, synced: bool) -> Engine:
     # One connection for each association thread is the most that is ever needed at once.
     engine = sa.create_engine(url, pool_size=8, max_overflow=1024)
     if url.get_backend_name() == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "connect", partial(_prepare_sqlite, synced=synced))
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        sa.event.listen(engine, "begin", _begin_postgresql)
+        sa.event.listen(engine, "begin", partial(_begin_postgresql, synced=synced))
     return engine
 
 
-def _prepare_sqlite(raw: Any, record: object) -> None:
+def _prepare_sqlite(raw: Any, record: object, *, synced: bool) -> None:
     # The driver must not open transactions by itself: _begin_sqlite does.
     raw.isolation_level = None
-    for pragma in (f"busy_timeout={_BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    sync = "synchronous=FULL" if synced else "synchronous=NORMAL"
+    for pragma in (f"busy_timeout={_BUSY_S * 1000}", "journal_mode=WAL", sync, "foreign_keys=ON"):
         raw.execute(f"PRAGMA {pragma}")
 
 
@@ -126,6 +141,8 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _begin_postgresql(connection: Connection) -> None:
+def _begin_postgresql(connection: Connection, *, synced: bool) -> None:
+    if not synced:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
     if connection.get_execution_options().get("emerald_writes"):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))

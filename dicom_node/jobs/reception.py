@@ -153,7 +153,7 @@ class Reception(Ledger):
         return True
 
     def _note_arrivals(self, arrivals: Sequence[_Arrival]) -> list[bool]:
-        with self.write() as connection:
+        with self.write_unsynced() as connection:
             now = self.clock()
             return [_note(connection, arrival, now) for arrival in arrivals]
 

@@ -274,7 +274,7 @@ def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(tmp
     store = Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}", clock)
 
     def allow(n_more_pages: int) -> None:
-        with store.write() as connection:
+        with store.write_unsynced() as connection:  # the limit is the connection's, and images are noted on this one
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + n_more_pages}")
 
