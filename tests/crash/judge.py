@@ -1,13 +1,12 @@
 """What must hold after a crash, judged from files alone."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
-from tests.crash.study import Study, data_set
+from tests.crash.study import Study
+from tests.support.recorder import data_set, read_whole
 
 Results = Mapping[str, Dataset]
 # What the report says of the reception: how often it was cut off is no secret.
@@ -25,7 +24,7 @@ def lost(acknowledged: Iterable[Path], study: Study, data_dir: Path) -> list[Pat
 
 def results(paths: Sequence[Path]) -> dict[str, Dataset]:
     """Read the SEG and SR among what a PACS holds, by SOP Instance UID."""
-    read = filter(None, map(_read, paths))
+    read = filter(None, map(read_whole, paths))
     return {str(each.SOPInstanceUID): each for each in read if each.Modality in ("SEG", "SR")}
 
 
@@ -40,34 +39,6 @@ def differences(undisturbed: Results, found: Results) -> Iterator[str]:
         if wanted != got:
             keywords = [e.keyword for e in wanted if e.tag not in got or got[e.tag] != e]
             yield f"another content: {found[uid].Modality} ...{uid[-8:]}, in {', '.join(keywords)}"
-
-
-def sendings(folder: Path) -> tuple[int, list[str]]:
-    """Judge what a recorder kept, one file for each sending.
-
-    Returns
-    -------
-    n_again : int
-        Objects that were sent once more, with the same bytes.
-    differing : list of str
-        SOP Instance UIDs that were sent with more than one content.
-    """
-    contents: dict[str, Counter[bytes]] = {}
-    for path in folder.iterdir():
-        if (dataset := _read(path)) is not None:
-            contents.setdefault(str(dataset.SOPInstanceUID), Counter())[data_set(path)] += 1
-    n_again = sum(counts.total() - 1 for counts in contents.values())
-    return n_again, [uid for uid, counts in contents.items() if len(counts) > 1]
-
-
-def _read(path: Path) -> Dataset | None:
-    """Read an object; None where the sending was cut off in the middle of it."""
-    try:
-        dataset = dcmread(path)
-        dataset.SOPInstanceUID, dataset.Modality  # noqa: B018 - they are there
-    except (InvalidDicomError, AttributeError, EOFError):
-        return None
-    return dataset
 
 
 def _timeless(dataset: Dataset) -> Dataset:

@@ -36,12 +36,6 @@ def make_study(folder: Path) -> Study:
     return Study(folder, {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in paths})
 
 
-def data_set(path: Path) -> bytes:
-    """Return the bytes of a Part 10 file after its file meta information (PS3.10 section 7.1)."""
-    data = path.read_bytes()
-    return data[144 + int.from_bytes(data[140:144], "little") :]
-
-
 class Sender(threading.Thread):
     """DCMTK's storescu, started again after every failure, until the whole study was stored.
 

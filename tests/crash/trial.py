@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom_node.cli.demo_pacs import Pacs, StorescpPacs, best_pacs
+from dicom_node.cli.demo_pacs import Pacs, best_pacs
 from dicom_node.domain import RemoteAE
 from dicom_node.jobs.records import JobStatus
 from tests.crash import judge
@@ -14,6 +14,7 @@ from tests.crash.installation import Embedded
 from tests.crash.moments import Moment
 from tests.crash.study import Sender, Study
 from tests.support.line import Line
+from tests.support.recorder import RecordingPacs, sendings
 from tests.support.running import is_alive, wait_until
 
 Build = Callable[[Path, Sequence[RemoteAE], float], Embedded]
@@ -54,20 +55,6 @@ class Trial:
     duplicates: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
-
-
-class RecordingPacs(StorescpPacs):
-    """DCMTK's storescp that keeps every sending in a file of its own."""
-
-    def command(self) -> list[str]:
-        """Return the command of the parent class, with unique file names."""
-        program, *options = super().command()
-        return [program, "+uf", *options]
-
-    @property
-    def recorded(self) -> Path:
-        """Where the files are."""
-        return self._received
 
 
 class Scene:
@@ -196,6 +183,8 @@ def _judge(scene: Scene, study: Study, usual: Undisturbed, trial: Trial) -> None
         trial.problems += [f"{name}: {what}" for what in judge.differences(usual.results, found)]
         trial.results = len(found)
         trial.duplicates += len(found.keys() - usual.results.keys())
-    trial.sent_again, differing = judge.sendings(scene.recorder.recorded)
+    sent = sendings(scene.recorder.recorded)
+    trial.sent_again = sum(contents.total() - 1 for contents in sent.values())
+    differing = [uid for uid, contents in sent.items() if len(contents) > 1]
     trial.duplicates += len(differing)
     trial.problems += [f"...{uid[-8:]} was sent with more than one content" for uid in differing]
