@@ -158,12 +158,15 @@ class Node:
 
     def run(self, stop: threading.Event) -> None:
         """Settle studies and keep house until ``stop`` is set."""
-        due = _Due()
+        due, trouble = _Due(), ""
         while not stop.wait(_TICK_S):
             try:
                 self._tick(due, self._parts.store, self._started_at)
+                trouble = ""
             except NodeError as error:  # the ledger is busy or the disk is full: the next tick tries again
-                _LOG.warning("%s", error)
+                if str(error) != trouble:  # said once, not four times a second
+                    _LOG.warning("%s", error)
+                trouble = str(error)
             except Exception:  # reception must not end because of one study
                 _LOG.exception("a mistake of ours")
 

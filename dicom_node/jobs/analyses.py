@@ -105,11 +105,18 @@ class Analyses(Ledger):
             end_attempt(connection, job_id, None, now, "saved")
             end_if_delivered(connection, job_id, now)
 
-    def fail(self, job_id: int, worker: str, error: str, transient: bool, traceback: str = "") -> None:
+    def fail(
+        self, job_id: int, worker: str, error: str, transient: bool, traceback: str = "", *, counts: bool = True
+    ) -> None:
         """Record that the analysis failed, and decide what is next.
 
         A transient failure is tried again after a while, ``max_attempts`` times in all. Then, or at once when it is
         not transient, the job asks for a "not analysed" result; a job that cannot even give that is parked.
+
+        Parameters
+        ----------
+        counts : bool
+            False for a transient failure that is no fault of the job (a full disk): it is tried again without end.
 
         Raises
         ------
@@ -120,7 +127,8 @@ class Analyses(Ledger):
         with self.write() as connection:
             job = _mine(connection, job_id, worker, None)
             end_attempt(connection, job_id, None, now, "failed", error=error, traceback=traceback or None)
-            _after_failure(connection, job, error, now, self.max_attempts if transient else 0)
+            tries = self.max_attempts if counts else job.attempts + 1
+            _after_failure(connection, job, error, now, tries if transient else 0)
 
     def give_back(self, job_id: int, worker: str) -> None:
         """Return a claimed job untouched (the worker is told to stop): this attempt does not count."""

@@ -15,7 +15,7 @@ from random import Random
 from types import TracebackType
 
 from dicom_node.domain import Job
-from dicom_node.errors import AssociationRejected, IllegalTransition, LeaseLost, LedgerError
+from dicom_node.errors import AssociationRejected, IllegalTransition, LeaseLost, LedgerError, SpoolError
 from dicom_node.jobs.backoff import backoff_s
 from dicom_node.jobs.records import Delivery, Saved
 from dicom_node.jobs.store import Store
@@ -177,7 +177,8 @@ class Worker:
         transient = bool(getattr(error, "transient", isinstance(error, MemoryError)))
         _LOG.warning("job %d: analysis failed, %s", job.id, _words(error), exc_info=not transient)
         try:
-            self.store.fail(job.id, self.name, _words(error), transient, traceback.format_exc())
+            counts = not isinstance(error, SpoolError | LedgerError)
+            self.store.fail(job.id, self.name, _words(error), transient, traceback.format_exc(), counts=counts)
         except _CANNOT_BE_NOTED as late:
             _LOG.warning("job %d: %s", job.id, late)
 

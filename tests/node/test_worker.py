@@ -14,6 +14,7 @@ from dicom_node.errors import (
     NodeError,
     PeerTimeout,
     ResultInvalid,
+    SpoolError,
     StoreRefused,
 )
 from dicom_node.jobs.backoff import CAP_S, backoff_s
@@ -88,6 +89,14 @@ def test_a_transient_error_is_tried_again(store, ready, clock, error):
     clock.advance(61)
     assert worker(store, lambda job, progress: saved(job.id)).run_once() == ready
     assert store.job(ready).state == "ANALYSED"
+
+
+def test_a_full_disk_is_waited_for_however_long_it_takes(store, ready, clock):
+    for _ in range(20):
+        assert worker(store, raising(SpoolError("No space left on device"))).run_once() == ready
+        clock.advance(61)
+    assert worker(store, lambda job, progress: saved(job.id)).run_once() == ready
+    assert (store.job(ready).state, store.job(ready).outcome) == ("ANALYSED", Outcome.FINDINGS)
 
 
 def test_a_bare_exception_is_kept_with_its_traceback_and_not_tried_for_ever(store, ready, caplog):
