@@ -17,8 +17,7 @@ def write(files: list[Path], folder: Path) -> str:
     """Copy results into ``folder`` under plain names, with PNG and text beside; return what there is, in words."""
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    for path in files:
-        dataset = dcmread(path)
+    for path, dataset in sorted(((path, dcmread(path)) for path in files), key=lambda pair: pair[1].InstanceNumber):
         kind = _NAMES.get(dataset.Modality, "key-image")
         counts[kind] += 1
         target = folder / f"{kind}-{counts[kind]}.dcm"
