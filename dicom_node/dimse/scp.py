@@ -78,8 +78,9 @@ class Scp:
             self._interrupt(peer for peer in peers if peer.association.is_idle)
             peers[0].thread.join(0.05)
         self._interrupt(self._connected())
+        deadline = time.monotonic() + grace_s
         for peer in self._connected():
-            peer.thread.join(grace_s)
+            peer.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():

@@ -13,7 +13,7 @@ from dicom_node.domain import RemoteAE
 from dicom_node.jobs.records import JobStatus
 from tests.crash.moments import Launcher, Victim
 from tests.support.broker import Broker
-from tests.support.running import RunningNode, descendants, wait_until
+from tests.support.running import RunningNode, descendants, pid_of, wait_until
 
 
 class Embedded:
@@ -46,6 +46,15 @@ class Embedded:
         os.kill(pid, signal.SIGKILL)
         return [pid]
 
+    def kill_at(self, victim: Victim, syscall: str, number: int) -> list[int]:
+        """Have strace send SIGKILL when a system call is entered for so many times; returns what must end then."""
+        pid = self.node.pid if victim == "node" else self.node.children("analyse")[0]
+        which = f"/^{syscall}"
+        at = ("-e", f"trace={which}", "-e", f"inject={which}:signal=SIGKILL:when={number}")
+        self._strace = subprocess.Popen(["strace", "-f", "-qq", "-o", os.devnull, *at, "-p", str(pid)])
+        wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), 30, "strace has it", 0.01)
+        return [pid, *descendants(pid)]
+
     def restore(self) -> None:
         """Start again what nobody else starts; the node starts its workers."""
         if not self.node.is_running:
@@ -66,7 +75,7 @@ class Embedded:
     def _at_work(self) -> int | None:
         """Return the process that analyses or delivers just now: its id is part of the worker's name."""
         attempts = [attempt for status in self.jobs() for attempt in self._store.attempts(status.job.id)]
-        return next((int(each.worker.split("-")[1]) for each in attempts if each.ended_at is None), None)
+        return next((pid_of(each.worker) for each in attempts if each.ended_at is None), None)
 
 
 class WithCelery(Embedded):

@@ -29,6 +29,8 @@ class Moment:
         ``there``: the kill comes while an object is on its way; ``back``: while an answer is.
     pacs : int
         Which of the two destinations is watched.
+    syscall : str
+        Where given, the kill comes when the victim enters such a system call for the ``number``-th time.
     """
 
     phase: Phase
@@ -36,8 +38,16 @@ class Moment:
     way: Way = "there"
     pacs: int = 0
     share: float = 0.5
+    syscall: str = ""
+
+    @property
+    def number(self) -> int:
+        """How many such system calls are let through, and one more that is not."""
+        return 1 + int(self.share * (40 if self.phase == "reception" else 2))
 
     def __str__(self) -> str:
+        if self.syscall:
+            return f"{self.phase}, {self.syscall} {self.number}"
         what = {"there": "object", "back": "answer"}[self.way] if self.phase in ("reception", "delivery") else "time"
         to = f" to pacs{self.pacs + 1}" if self.phase == "delivery" else ""
         return f"{self.phase}{to}, {what} {self.share:.0%}"
@@ -56,6 +66,12 @@ _KINDS: dict[Launcher, tuple[Moment, ...]] = {
         Moment("delivery", "task", "back", pacs=1),
         Moment("reception", "task"),
         Moment("delivery", "node"),
+        # an image that is synced but not renamed; renamed but not in the ledger; in it but not answered
+        Moment("reception", "node", syscall="rename"),
+        Moment("reception", "node", syscall="fdatasync"),
+        Moment("reception", "node", syscall="sendto"),
+        # one result written, the other not
+        Moment("analysis", "task", syscall="rename"),
     ),
     "celery": (
         Moment("analysis", "worker"),

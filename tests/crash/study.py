@@ -29,10 +29,10 @@ class Study:
     files: dict[str, Path]
 
 
-def make_study(folder: Path) -> Study:
-    """Write the phantom of 40 slices; without vessels, so that its analysis is short."""
+def make_study(folder: Path, seed: str = "crash") -> Study:
+    """Write the phantom of 40 slices; without vessels, so that its analysis is short. The UIDs are of the seed."""
     phantom = thorax(SHAPE, SPACING_KRC_MM, 7, NODULES, Build(ends_per_lung=0))
-    paths = phantom_series.write(phantom.volume, SeriesIdentity("crash"), folder)
+    paths = phantom_series.write(phantom.volume, SeriesIdentity(seed), folder)
     return Study(folder, {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in paths})
 
 

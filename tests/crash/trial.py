@@ -136,17 +136,23 @@ def run(moment: Moment, folder: Path, study: Study, build: Build, usual: Undistu
 
 
 def _kill(scene: Scene, moment: Moment, usual: Undisturbed, trial: Trial) -> None:
-    if moment.phase in ("reception", "delivery"):
+    ending: list[int] = []
+    if moment.syscall:
+        ending = scene.installation.kill_at(moment.victim, moment.syscall, moment.number)
+    elif moment.phase in ("reception", "delivery"):
         which = 0 if moment.phase == "reception" else 1 + moment.pacs
         scene.lines[which].hold(moment.way, max(1, int(moment.share * usual.passed[which][moment.way])))
     scene.sender.start()
-    _wait_for(scene, moment, usual)
+    if moment.syscall:
+        wait_until(lambda: not is_alive(ending[0]), _PATIENCE_S, f"{moment.syscall} {moment.number}", 0.005)
+    else:
+        _wait_for(scene, moment, usual)
     trial.state = _state(scene)
-    ended = scene.installation.kill(moment.victim)
+    ending = ending or scene.installation.kill(moment.victim)
     for line in scene.lines:
         line.cut()
     began = time.monotonic()
-    while (alive := [pid for pid in ended if is_alive(pid)]) and time.monotonic() - began < _CHILDREN_END_S:
+    while (alive := [pid for pid in ending if is_alive(pid)]) and time.monotonic() - began < _CHILDREN_END_S:
         time.sleep(0.05)
     trial.problems += [f"{len(alive)} processes left over"] if alive else []
     scene.installation.restore()

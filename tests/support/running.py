@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,6 +42,11 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
+
+
+def pid_of(worker: str) -> int:
+    """Return the process id of a worker of this machine from the name it has in the ledger."""
+    return int(worker.removeprefix(f"{socket.gethostname()}-").split("-")[0])
 
 
 def descendants(pid: int) -> list[int]:
@@ -95,10 +101,14 @@ class RunningNode:
 
     def start(self) -> None:
         """Start and return once C-ECHO is answered."""
+        self.launch()
+        wait_until(self._answers, 30, f"C-ECHO from the node:\n{self.log.read_text()[-2000:]}")
+
+    def launch(self) -> None:
+        """Start and return at once."""
         command = [sys.executable, "-m", "dicom_node", "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self._answers, 30, f"C-ECHO from the node:\n{self.log.read_text()[-2000:]}")
 
     def stop(self) -> int:
         """End it by SIGTERM; returns its exit status, which must come within 20 s."""
