@@ -206,6 +206,20 @@ def test_a_disk_that_is_really_full_loses_nothing_that_was_acknowledged(
         assert "Traceback" not in node.log.read_text(encoding="utf-8")
 
 
+def test_results_that_find_no_room_come_when_there_is_some(
+    disk: SmallDisk, pacs: RemoteAE, chest: list[Instance], tmp_path: Path
+) -> None:
+    with node_on(disk, pacs, tmp_path / "node.log", min_free_mb=0, worker={"lease_s": 3}) as node:
+        assert not refused(send(chest, node))
+        wait_until(lambda: "analysis begins" in node.log.read_text(encoding="utf-8"), 30, "the analysis begins")
+        disk.fill()
+        wait_until(lambda: is_told_of_a_full_disk(node.log), 60, "the results find no room")
+        disk.resize(120)
+        (status,) = node.wait_done()
+
+    assert status.job.outcome == Outcome.FINDINGS
+
+
 def test_retention_makes_room_but_not_with_what_was_not_delivered(
     disk: SmallDisk, chest: list[Instance], filler: list[Instance], tmp_path: Path
 ) -> None:
@@ -220,6 +234,12 @@ def test_retention_makes_room_but_not_with_what_was_not_delivered(
         wait_until(lambda: disk.free_mb() > 30, 5, "their room is free")
         assert held(node) == sent(chest)
         assert not refused(send(filler[:20], node))
+
+
+def is_told_of_a_full_disk(log: Path) -> bool:
+    """Whether the job's results found no room, as the operating system says it, or SQLite."""
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if "job 1: " in line]
+    return any("No space left on device" in line or "database or disk is full" in line for line in lines)
 
 
 def states(node: RunningNode) -> list[str]:
