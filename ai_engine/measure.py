@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
-from ai_engine.domain import Axis, BoolArray, CtVolume, FloatArray, Measurements, Segment
+from ai_engine.domain import Axis, CtVolume, FloatArray, Measurements, Segment
 
 
 def measure(volume: CtVolume, segment: Segment, solid: Segment | None = None) -> Measurements:
@@ -22,8 +22,8 @@ def measure(volume: CtVolume, segment: Segment, solid: Segment | None = None) ->
 
     Notes
     -----
-    The axes lie on the axial slice of the largest area, and run from voxel border to voxel border: one voxel is as long
-    as its spacing. Lung-RADS v2022: each axis is rounded to 0.1 mm, then their mean is rounded to 0.1 mm.
+    The axes lie on the axial slice of the largest area. Lung-RADS v2022: each axis is rounded to 0.1 mm, then their
+    mean is.
     """
     key, long_axis, short_axis = axes(volume, segment)
     hu = volume.hu[segment.box][segment.mask].astype(np.float64)
@@ -32,7 +32,7 @@ def measure(volume: CtVolume, segment: Segment, solid: Segment | None = None) ->
         long_axis=long_axis,
         short_axis=short_axis,
         mean_diameter_mm=_tenths((long_axis.length_mm + short_axis.length_mm) / 2),
-        maximum_3d_diameter_mm=_tenths(_maximum_diameter_mm(segment.mask, volume.spacing_krc_mm)),
+        maximum_3d_diameter_mm=_maximum_diameter_mm(segment, volume.spacing_krc_mm, long_axis.length_mm),
         volume_mm3=_volume_mm3(volume, segment),
         mean_hu=float(hu.mean()),
         sd_hu=float(hu.std()),
@@ -62,20 +62,63 @@ def axes(volume: CtVolume, segment: Segment) -> tuple[int, Axis, Axis]:
     largest = np.nonzero(areas == areas.max())[0]
     key = int(largest[len(largest) // 2])
     pixel_mm = np.array(volume.spacing_krc_mm[1:])
-    image = segment.mask[key]
-    corners = _corners_mm(image, pixel_mm)
-    gaps = corners[:, None] - corners[None]
-    first, last = np.unravel_index((gaps**2).sum(axis=-1).argmax(), gaps.shape[:2])
-    start, end = _longest_across(image, corners[last] - corners[first], pixel_mm)
-    k = segment.origin_krc[0] + key
-    origin = np.array(segment.origin_krc[1:], dtype=np.float64)
-    return k, _axis(k, origin, corners[first], corners[last], pixel_mm), _axis(k, origin, start, end, pixel_mm)
+    pixels = np.argwhere(segment.mask[key]) * pixel_mm
+    start, end = _farthest(pixels)
+    along = (end - start) / np.linalg.norm(end - start) if len(pixels) > 1 else np.array([0.0, 1.0])
+    across = np.array([-along[1], along[0]])
+    # no figure is longer in all directions than the circle of its area is wide
+    circle_mm = 2 * float(np.sqrt(len(pixels) * pixel_mm.prod() / np.pi))
+    long_mm = (start, end, along, circle_mm)
+    short_mm = (*_longest_across(pixels, along, across, pixel_mm), across, 0.0)
+    k, r, c = segment.origin_krc[0] + key, *segment.origin_krc[1:]
+    long_axis, short_axis = (_axis((k, r, c), line, pixel_mm) for line in (long_mm, short_mm))
+    return k, long_axis, short_axis
 
 
-def _axis(k: int, origin_rc: FloatArray, start_mm: FloatArray, end_mm: FloatArray, pixel_mm: FloatArray) -> Axis:
-    (r0, c0), (r1, c1) = origin_rc + start_mm / pixel_mm, origin_rc + end_mm / pixel_mm
-    length = _tenths(float(np.linalg.norm(end_mm - start_mm)))
-    return Axis((float(k), float(r0), float(c0)), (float(k), float(r1), float(c1)), length)
+def _axis(
+    origin_krc: tuple[int, int, int], line: tuple[FloatArray, FloatArray, FloatArray, float], pixel_mm: FloatArray
+) -> Axis:
+    """Make an axis of a line between pixel centres (start, end, direction, least length; mm)."""
+    start, end, direction, least_mm = line
+    length_mm = float((end - start) @ direction)
+    # A pixel is in the mask if its centre is inside the outline, which therefore runs beyond the outermost centres, on
+    # average by a quarter of a pixel at either end.
+    beyond_mm = max(0.25 * float(np.abs(direction) @ pixel_mm), (least_mm - length_mm) / 2)
+    ends = [(start - beyond_mm * direction) / pixel_mm, (end + beyond_mm * direction) / pixel_mm]
+    (r0, c0), (r1, c1) = (np.array(origin_krc[1:]) + at for at in ends)
+    k = float(origin_krc[0])
+    return Axis((k, float(r0), float(c0)), (k, float(r1), float(c1)), _tenths(length_mm + 2 * beyond_mm))
+
+
+def _farthest(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Two points of a set (n, dimensions) that are farthest from each other."""
+    if len(points) > points.shape[1] + 1:
+        try:
+            points = points[ConvexHull(points).vertices]
+        except QhullError:  # all on one line or in one plane: few enough as they are
+            points = np.unique(points, axis=0)
+    gaps = squareform(pdist(points)) if len(points) > 1 else np.zeros((1, 1))
+    first, last = np.unravel_index(gaps.argmax(), gaps.shape)
+    return points[first], points[last]
+
+
+def _longest_across(
+    pixels: FloatArray, along: FloatArray, across: FloatArray, pixel_mm: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Find the longest extent at right angles to ``along`` among strips of one pixel's width; its ends in mm."""
+    strips = np.round(pixels @ along / pixel_mm.min()).astype(int)
+    heights = pixels @ across
+    best = max(np.unique(strips), key=lambda strip: float(np.ptp(heights[strips == strip])))
+    at = (pixels @ along)[strips == best].mean()
+    low, high = heights[strips == best].min(), heights[strips == best].max()
+    return at * along + low * across, at * along + high * across
+
+
+def _maximum_diameter_mm(segment: Segment, spacing_krc_mm: tuple[float, float, float], least_mm: float) -> float:
+    """Largest distance between two voxel centres of the mask, but no less than the long axis."""
+    edge = np.argwhere(segment.mask & ~ndimage.binary_erosion(segment.mask)) * np.array(spacing_krc_mm)
+    first, last = _farthest(edge)
+    return max(_tenths(float(np.linalg.norm(last - first))), least_mm)
 
 
 def _tenths(value_mm: float) -> float:
@@ -85,36 +128,3 @@ def _tenths(value_mm: float) -> float:
 
 def _volume_mm3(volume: CtVolume, segment: Segment) -> float:
     return float(np.count_nonzero(segment.mask)) * volume.voxel_mm3
-
-
-def _corners_mm(image: BoolArray, pixel_mm: FloatArray) -> FloatArray:
-    """Corners of the convex hull of the pixels' outlines, (n, 2) float64, mm from the centre of pixel (0, 0)."""
-    edge = np.argwhere(image & ~ndimage.binary_erosion(image))
-    corners = np.concatenate([edge + np.array(shift) for shift in np.ndindex(2, 2)]) - 0.5
-    corners = corners * pixel_mm
-    return corners[ConvexHull(corners).vertices]
-
-
-def _longest_across(image: BoolArray, along: FloatArray, pixel_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Find the longest extent at right angles to ``along`` among strips of one pixel's width; its ends in mm."""
-    along = along / np.linalg.norm(along)
-    across = np.array([-along[1], along[0]])
-    pixels = np.argwhere(image) * pixel_mm
-    strips = np.round(pixels @ along / pixel_mm.min()).astype(int)
-    heights = pixels @ across
-    best = max(np.unique(strips), key=lambda strip: float(np.ptp(heights[strips == strip])))
-    at = (pixels @ along)[strips == best].mean()
-    half = np.abs(across) @ pixel_mm / 2  # from a pixel's centre to its border
-    low, high = heights[strips == best].min() - half, heights[strips == best].max() + half
-    return at * along + low * across, at * along + high * across
-
-
-def _maximum_diameter_mm(mask: BoolArray, spacing_krc_mm: tuple[float, float, float]) -> float:
-    """Largest distance between two points of the mask; between slices, from slice centre to slice centre."""
-    edge = np.argwhere(mask & ~ndimage.binary_erosion(mask))
-    corners = np.concatenate([edge + np.array((0, r, c)) for r in (-0.5, 0.5) for c in (-0.5, 0.5)]) * spacing_krc_mm
-    try:
-        corners = corners[ConvexHull(corners).vertices]
-    except QhullError:  # one slice only: a flat set has no hull in space
-        corners = np.unique(corners, axis=0)
-    return float(pdist(corners).max())

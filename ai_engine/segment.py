@@ -9,7 +9,7 @@ from ai_engine.candidates.ground_glass import ground_glass_judge
 from ai_engine.domain import BoolArray, Candidate, Channel, Segment
 from ai_engine.errors import EmptySegment
 from ai_engine.growing import Cube, Judge, Preparation, cube_of_volume, detached, grow, half_side_mm
-from ai_engine.scene import Scene
+from ai_engine.scene import COARSE_MM, Scene
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Growth:
 
 
 def _solid() -> Growth:
-    return Growth(Preparation(finest_mm=0.6, smoothing_mm=0.5), Judge())
+    return Growth(Preparation(finest_mm=0.6, coarsest_mm=1.0, smoothing_mm=0.6), Judge())
 
 
 def _ground_glass() -> Growth:
-    return Growth(Preparation(finest_mm=1.5, smoothing_mm=1.2, vessel_mm=6.0), ground_glass_judge())
+    return Growth(Preparation(finest_mm=1.5, coarsest_mm=2.0, smoothing_mm=1.2, vessel_mm=6.0), ground_glass_judge())
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,19 @@ class RegionGrowing:
             Nothing stands out from the lung at the candidate's place.
         """
         growth = self.ground_glass if candidate.channel is Channel.GROUND_GLASS else self.solid
-        step = max(
-            growth.preparation.finest_mm,
-            min(scene.volume.spacing_krc_mm[1:]),
-            2 * half_side_mm(candidate.diameter_mm) / self.largest_cube,
-        )
-        cube = cube_of_volume(scene, candidate.centre_krc, candidate.diameter_mm, step, growth.preparation)
-        judged = growth.judge.judge(cube, candidate.diameter_mm)
-        mask = detached(grow(cube), growth.judge.shares[-1]) if judged is None else judged.mask
-        return _on_voxels(scene, cube, ndimage.binary_fill_holes(mask))
+        finest = self._cube(scene, candidate, growth.preparation, min(scene.volume.spacing_krc_mm[1:]))
+        # where noise or texture at full resolution spoils the shape, that of the search is taken
+        for cube in (finest, self._cube(scene, candidate, growth.preparation, COARSE_MM)):
+            judged = growth.judge.judge(cube, candidate.diameter_mm)
+            if judged is not None:
+                return _on_voxels(scene, cube, ndimage.binary_fill_holes(judged.mask))
+        mask = detached(grow(finest, growth.judge.height), growth.judge.shares[-1])
+        return _on_voxels(scene, finest, ndimage.binary_fill_holes(mask))
+
+    def _cube(self, scene: Scene, candidate: Candidate, preparation: Preparation, step_mm: float) -> Cube:
+        least = 2 * half_side_mm(candidate.diameter_mm) / self.largest_cube
+        step = max(min(max(step_mm, preparation.finest_mm), preparation.coarsest_mm), least)
+        return cube_of_volume(scene, candidate.centre_krc, candidate.diameter_mm, step, preparation)
 
 
 def _on_voxels(scene: Scene, cube: Cube, mask: BoolArray) -> Segment:

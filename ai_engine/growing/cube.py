@@ -60,8 +60,8 @@ class Preparation:
 
     Attributes
     ----------
-    finest_mm : float
-        No cube is sampled finer than this.
+    finest_mm, coarsest_mm : float
+        Cubes are sampled at the pixel spacing, but no finer and no coarser than this.
     smoothing_mm : float
         Sigma; against noise, below the resolution that is asked for.
     vessel_mm : float
@@ -69,6 +69,7 @@ class Preparation:
     """
 
     finest_mm: float
+    coarsest_mm: float
     smoothing_mm: float
     vessel_mm: float = 0.0
 

@@ -37,6 +37,8 @@ class Judge:
 
     Attributes
     ----------
+    height : float
+        See ``grow``.
     shares : tuple of float
         Strengths of detachment, mildest first; the first whose mask passes is taken.
     large_mm : float
@@ -44,11 +46,13 @@ class Judge:
         vessels.
     """
 
+    height: float = 0.5
     shares: tuple[float, ...] = (0.35, 0.5, 0.65)
     minimum_mm: float = 4.0
     large_mm: float = 20.0
     minimum_compactness: float = 0.7
     minimum_elongation: float = 0.4
+    minimum_thickness: float = 0.45
     maximum_vessel_share: float = 0.07
     maximum_vessel_share_large: float = 0.2
     minimum_air_share: float = 0.55
@@ -70,7 +74,7 @@ class Judge:
         EmptySegment
             Nothing stands out from the lung at the seed.
         """
-        region = grow(cube)
+        region = grow(cube, self.height)
         for share in self.shares:
             mask = detached(region, share)
             shape = shape_of(cube, region, mask)
@@ -89,6 +93,7 @@ class Judge:
         return min(
             _grade(shape.compactness, self.minimum_compactness, 1.0),
             _grade(shape.elongation, self.minimum_elongation, 1.0),
+            _grade(shape.thickness, self.minimum_thickness, 0.8),
             _grade(shape.air_share, self.minimum_air_share, 1.0),
             _grade(-shape.vessel_share, -vessel_limit, 0.0),
             _grade(shape.contrast_hu, self.minimum_contrast_hu, self.ideal_contrast_hu),

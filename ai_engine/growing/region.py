@@ -42,8 +42,15 @@ class Region:
         return float(self.depth[self.top])
 
 
-def grow(cube: Cube) -> Region:
+def grow(cube: Cube, height: float = 0.5) -> Region:
     """Grow the region of a cube's seed.
+
+    Parameters
+    ----------
+    cube : Cube
+        Around the candidate.
+    height : float
+        Where the edge is, as a share of the contrast. A blurred sharp edge is at one half.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def grow(cube: Cube) -> Region:
         Nothing stands out from the lung at the seed.
     """
     near = tuple(slice(max(int(i) - 1, 0), int(i) + 2) for i in cube.seed)
-    threshold = (float(np.median(cube.hu[near])) + cube.background_hu) / 2
+    threshold = cube.background_hu + height * (float(np.median(cube.hu[near])) - cube.background_hu)
     labels, _ = ndimage.label((cube.hu > threshold) & cube.hull)
     touched = labels[near][labels[near] > 0]
     if threshold <= cube.background_hu or not len(touched):

@@ -22,6 +22,8 @@ class Shape:
         Share of the ellipsoid of equal moments that the mask fills: 1 for an ellipsoid, low for a branching tangle.
     elongation : float
         Shortest by longest axis of that ellipsoid.
+    thickness : float
+        Diameter of the largest ball inside, by that of the ball of equal volume: a tangle is thin everywhere.
     wall_share, vessel_share, air_share : float
         Shares of the layer around the mask that are chest wall or mediastinum, further dense tissue in the lung, and
         aerated lung; they add up to 1.
@@ -34,6 +36,7 @@ class Shape:
     diameter_mm: float
     compactness: float
     elongation: float
+    thickness: float
     wall_share: float
     vessel_share: float
     air_share: float
@@ -55,6 +58,7 @@ def shape_of(cube: Cube, region: Region, mask: BoolArray) -> Shape:
         diameter_mm=diameter * cube.grid.step_mm,
         compactness=min(float(diameter**3 / axes.prod()), 1.0),
         elongation=float(axes[0] / axes[2]),
+        thickness=2 * region.inner_radius / diameter,
         wall_share=wall / count,
         vessel_share=vessel / count,
         air_share=air / count,

@@ -6,9 +6,11 @@ from scipy import ndimage
 from ai_engine.domain import BoolArray
 from ai_engine.grid import Float32Array
 
-# Aerated lung is empty nowhere for long: vessels lie every few mm. Bowel gas and air in a mask or tube is.
-TISSUE_ABOVE_HU = -920.0
-MINIMUM_TISSUE_SHARE = 0.05
+# Even emphysema is not empty all through. Bowel gas, and air under a blanket, is.
+TISSUE_ABOVE_HU = -970.0
+MINIMUM_TISSUE_SHARE = 0.2
+# The smaller lung, or what disease has left of it, against the larger one.
+SMALLEST_BY_LARGEST = 0.03
 
 
 def enclosed_air(hu: Float32Array, air_below_hu: float) -> BoolArray:
@@ -41,6 +43,7 @@ def lung_parts(hu: Float32Array, inside: BoolArray, minimum_voxels: float) -> Bo
     tissue = np.bincount(labels[deep & (hu > TISSUE_ABOVE_HU)], minlength=count + 1)
     keep = (sizes >= minimum_voxels) & (tissue > MINIMUM_TISSUE_SHARE * interior)
     keep[0] = False
+    keep &= sizes >= SMALLEST_BY_LARGEST * max(sizes[keep], default=0)
     return keep[labels]
 
 
