@@ -10,8 +10,8 @@ from rich.table import Table
 
 from tests.crash import trial
 from tests.crash.installation import BUILD
-from tests.crash.moments import moments
-from tests.crash.study import make_study
+from tests.crash.moments import Launcher, moments
+from tests.crash.study import Study, make_study
 from tests.crash.trial import Trial
 
 _COLUMNS = ("no", "moment", "killed", "job was", "acked", "lost", "results", "sent again", "duplicates", "seconds", "")
@@ -20,29 +20,30 @@ _COLUMNS = ("no", "moment", "killed", "job was", "acked", "lost", "results", "se
 def main() -> int:
     """Run the moments; the exit status is 1 where a promise was not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--moments", type=int, default=20, metavar="N", help="how many kills (20)")
-    parser.add_argument("--launcher", choices=("embedded", "celery"), default="embedded")
+    parser.add_argument("--moments", type=int, default=20, metavar="N", help="how many kills for each launcher (20)")
+    parser.add_argument("--launcher", choices=tuple(BUILD), help="only this one")
     parser.add_argument("--only", type=int, metavar="I", help="only moment I, counted from 1")
     parser.add_argument("--out", type=Path, help="keep logs and data here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="emerald-crash-") as temporary:
-        trials = _run(arguments, arguments.out or Path(temporary))
+        folder = arguments.out or Path(temporary)
+        study = make_study(folder / "study")
+        launchers = [arguments.launcher] if arguments.launcher else list(BUILD)
+        trials = [one for launcher in launchers for one in _run(launcher, arguments, folder / launcher, study)]
     failed = sum(bool(each.problems) for each in trials)
     print(f"{len(trials)} kills, {failed} with a problem")
     return 1 if failed else 0
 
 
-def _run(arguments: argparse.Namespace, folder: Path) -> list[Trial]:
-    console = Console(width=170 if not sys.stdout.isatty() else None)
-    build = BUILD[arguments.launcher]
-    study = make_study(folder / "study")
-    usual = trial.undisturbed(folder / "undisturbed", study, build)
-    console.print(f"undisturbed: {len(usual.results)} results, analysis {usual.analysis_s:.1f} s, bytes {usual.passed}")
-    table = Table(*_COLUMNS, title=f"emerald killed, launcher {arguments.launcher}")
+def _run(launcher: Launcher, arguments: argparse.Namespace, folder: Path, study: Study) -> list[Trial]:
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    usual = trial.undisturbed(folder / "undisturbed", study, BUILD[launcher])
+    console.print(f"{launcher}, undisturbed: {len(usual.results)} results, analysis {usual.analysis_s:.1f} s")
+    table = Table(*_COLUMNS, title=f"emerald killed, launcher {launcher}")
     trials = []
-    for i, moment in enumerate(moments(arguments.moments, arguments.launcher), start=1):
+    for i, moment in enumerate(moments(arguments.moments, launcher), start=1):
         if arguments.only in (None, i):
-            trials.append(trial.run(moment, folder / f"moment-{i}", study, build, usual))
+            trials.append(trial.run(moment, folder / f"moment-{i}", study, BUILD[launcher], usual))
             table.add_row(str(i), *_cells(trials[-1]))
             console.print(str(i), *_cells(trials[-1]), sep=" | ")
     console.print(table)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,7 +52,8 @@ class Embedded:
         pid = self.node.pid if victim == "node" else self.node.children("analyse")[0]
         which = f"/^{syscall}"
         at = ("-e", f"trace={which}", "-e", f"inject={which}:signal=SIGKILL:when={number}")
-        self._strace = subprocess.Popen(["strace", "-f", "-qq", "-o", os.devnull, *at, "-p", str(pid)])
+        strace = subprocess.Popen(["strace", "-f", "-qq", "-o", os.devnull, *at, "-p", str(pid)])
+        self._stack.callback(strace.wait, 10)  # it ends with the process
         wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), 30, "strace has it", 0.01)
         return [pid, *descendants(pid)]
 
@@ -62,6 +64,7 @@ class Embedded:
         wait_until(lambda: len(self.node.children()) == 2, 30, "both workers run")
 
     def __enter__(self) -> Self:
+        self._stack = ExitStack()
         self.node.start()
         self._store = self.node.store
         return self
@@ -71,6 +74,7 @@ class Embedded:
     ) -> None:
         self._store.close()
         self.node.__exit__(kind, error, trace)
+        self._stack.close()
 
     def _at_work(self) -> int | None:
         """Return the process that analyses or delivers just now: its id is part of the worker's name."""

@@ -68,8 +68,9 @@ _KINDS: dict[Launcher, tuple[Moment, ...]] = {
         Moment("delivery", "node"),
         # an image that is synced but not renamed; renamed but not in the ledger; in it but not answered
         Moment("reception", "node", syscall="rename"),
-        Moment("reception", "node", syscall="fdatasync"),
+        Moment("reception", "node", syscall="fsync"),
         Moment("reception", "node", syscall="sendto"),
+        Moment("reception", "node", syscall="fsync"),
         # one result written, the other not
         Moment("analysis", "task", syscall="rename"),
     ),
