@@ -22,7 +22,7 @@ from ai_engine.engine import Engine
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
-from dicom_node.errors import LedgerError, NodeError, PeerError
+from dicom_node.errors import AssociationAborted, AssociationRejected, LedgerError, NodeError, PeerError, PeerTimeout
 from dicom_node.jobs import housekeeping, settle
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
@@ -131,7 +131,6 @@ class Node:
         self._launcher = launcher
         self._parts = build_parts(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
-        self._started_at = self._parts.store.clock()
 
     @property
     def port(self) -> int:
@@ -146,6 +145,7 @@ class Node:
         reconcile(self._parts.spool, store)
         self._launcher.start()
         self._scp.start()
+        self._started_at = store.clock()  # from now on senders that were cut off can come back
         return self
 
     def __exit__(
@@ -163,21 +163,27 @@ class Node:
             try:
                 self._tick(due, self._parts.store, self._started_at)
                 trouble = ""
-            except NodeError as error:  # the ledger is busy or the disk is full: the next tick tries again
-                if str(error) != trouble:  # said once, not four times a second
-                    _LOG.warning("%s", error)
-                trouble = str(error)
-            except Exception:  # reception must not end because of one study
-                _LOG.exception("a mistake of ours")
+            except Exception as error:  # said once, not four times a second
+                if repr(error) != trouble:
+                    _say(error)
+                trouble = repr(error)
 
     def _tick(self, due: "_Due", store: Store, started_at: datetime) -> None:
+        self._launcher.tend()
         for job_id in settle.settle_due(store, self._settings.settle, started_at):
             _LOG.info("job %d: the study is complete", job_id)
-        self._launcher.tend()
         if due.now("sweep", _SWEEP_S):
             store.sweep()
         if due.now("housekeeping", _HOUSEKEEPING_S):
             housekeeping.run(store, self._parts.spool, self._settings.retention)
+
+
+def _say(error: Exception) -> None:
+    """Log what went wrong in a tick; reception goes on, and the next tick tries again."""
+    if isinstance(error, NodeError):  # the ledger is busy, or the disk is full
+        _LOG.warning("%s", error)
+    else:
+        _LOG.error("a mistake of ours", exc_info=error)
 
 
 class _Due:
@@ -266,15 +272,20 @@ def probe_parked(parts: pipeline.Parts) -> None:
 
 
 def probe(parts: pipeline.Parts, target: str) -> None:
-    """Ask a parked destination by C-ECHO; its deliveries resume where it answers."""
+    """Ask a parked destination by C-ECHO; its deliveries resume where it takes associations again.
+
+    One that takes the association and not the C-ECHO is well enough: what was refused was the association.
+    """
     destination = parts.settings.destination(target)
     sender = next((p for p in parts.settings.pipelines if target in p.destinations), None)
     if destination is None or sender is None:
         return
     try:
         scu.echo(destination.remote, sender.called_ae_title, destination.timeout_s)
-    except PeerError as error:
+    except (AssociationRejected, AssociationAborted, PeerTimeout) as error:
         _LOG.info("still parked: %s", error)
-    else:
-        _LOG.info("%s answers again", destination.remote)
-        parts.store.unpark(target)
+        return
+    except PeerError as error:
+        _LOG.info("%s", error)
+    _LOG.info("%s takes associations again", destination.remote)
+    parts.store.unpark(target)
