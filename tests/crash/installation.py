@@ -86,6 +86,11 @@ class WithCelery(Embedded):
     """``emerald serve``, an ``emerald worker`` and a Valkey server.
 
     The worker is started again as systemd would, and so is the broker.
+
+    Attributes
+    ----------
+    worker : subprocess.Popen
+        ``emerald worker``.
     """
 
     def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float) -> None:
@@ -99,9 +104,9 @@ class WithCelery(Embedded):
             self._broker.kill()
             return []
         if victim == "worker":
-            ending = [self._worker.pid, *descendants(self._worker.pid)]
-            self._worker.kill()
-            self._worker.wait()
+            ending = [self.worker.pid, *descendants(self.worker.pid)]
+            self.worker.kill()
+            self.worker.wait()
             return ending
         return super().kill(victim)
 
@@ -109,7 +114,7 @@ class WithCelery(Embedded):
         """Start again what was killed."""
         if not self.node.is_running:
             self.node.start()
-        if self._worker.poll() is not None:
+        if self.worker.poll() is not None:
             self._start_worker()
         if not self._broker.is_running:
             self._broker.start()
@@ -123,15 +128,14 @@ class WithCelery(Embedded):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        for pid in (self._worker.pid, *descendants(self._worker.pid)):
-            os.kill(pid, signal.SIGKILL)
-        self._worker.wait()
+        self.worker.kill()  # its processes end with it
+        self.worker.wait()
         self._broker.__exit__(kind, error, trace)
 
     def _start_worker(self) -> None:
         command = [sys.executable, "-m", "dicom_node", "worker", "--config", str(self.node.config)]
         with self.node.log.open("ab") as log:
-            self._worker = subprocess.Popen(command, stdout=log, stderr=log)
+            self.worker = subprocess.Popen(command, stdout=log, stderr=log)
 
 
 BUILD: dict[Launcher, Callable[[Path, Sequence[RemoteAE], float], Embedded]] = {

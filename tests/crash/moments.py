@@ -31,6 +31,8 @@ class Moment:
         Which of the two destinations is watched.
     syscall : str
         Where given, the kill comes when the victim enters such a system call for the ``number``-th time.
+    times : int
+        So often, each time after the node has been started again.
     """
 
     phase: Phase
@@ -39,6 +41,7 @@ class Moment:
     pacs: int = 0
     share: float = 0.5
     syscall: str = ""
+    times: int = 1
 
     @property
     def number(self) -> int:
@@ -50,7 +53,8 @@ class Moment:
             return f"{self.phase}, {self.syscall} {self.number}"
         what = {"there": "object", "back": "answer"}[self.way] if self.phase in ("reception", "delivery") else "time"
         to = f" to pacs{self.pacs + 1}" if self.phase == "delivery" else ""
-        return f"{self.phase}{to}, {what} {self.share:.0%}"
+        times = f", {self.times} times" if self.times > 1 else ""
+        return f"{self.phase}{to}, {what} {self.share:.0%}{times}"
 
 
 # The first five of each are of all phases and all victims.
@@ -66,6 +70,7 @@ _KINDS: dict[Launcher, tuple[Moment, ...]] = {
         Moment("delivery", "task", "back", pacs=1),
         Moment("reception", "task"),
         Moment("delivery", "node"),
+        Moment("reception", "node", times=3),
         # an image that is synced but not renamed; renamed but not in the ledger; in it but not answered
         Moment("reception", "node", syscall="rename"),
         Moment("reception", "node", syscall="fsync"),

@@ -124,7 +124,8 @@ def run(moment: Moment, folder: Path, study: Study, build: Build, usual: Undistu
     trial = Trial(moment)
     try:
         with Scene(folder, study, build) as scene:
-            _kill(scene, moment, usual, trial)
+            for _ in range(moment.times):
+                _kill(scene, moment, usual, trial)
             began = time.monotonic()
             jobs = scene.until_done()
             trial.seconds = time.monotonic() - began
@@ -142,7 +143,8 @@ def _kill(scene: Scene, moment: Moment, usual: Undisturbed, trial: Trial) -> Non
     elif moment.phase in ("reception", "delivery"):
         which = 0 if moment.phase == "reception" else 1 + moment.pacs
         scene.lines[which].hold(moment.way, max(1, int(moment.share * usual.passed[which][moment.way])))
-    scene.sender.start()
+    if scene.sender.ident is None:
+        scene.sender.start()
     if moment.syscall:
         wait_until(lambda: not is_alive(ending[0]), _PATIENCE_S, f"{moment.syscall} {moment.number}", 0.005)
     else:

@@ -12,15 +12,18 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain import Outcome, Reason
+from tests.crash.installation import WithCelery
 from tests.crash.judge import lost, results
 from tests.crash.study import Sender, Study, make_study
 from tests.support.line import Line
 from tests.support.programs import DCMTK, needs
 from tests.support.recorder import RecordingPacs
-from tests.support.running import RunningNode, is_alive, pid_of, storescu, wait_until
+from tests.support.running import RunningNode, descendants, is_alive, pid_of, storescu, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.foreign, needs(str(DCMTK / "storescu"), str(DCMTK / "storescp"))]
 _PATIENCE_S = 120.0
+# a forked process that analyses, a spawned one that delivers, and multiprocessing's resource tracker
+N_CELERY_PROCESSES = 3
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +142,14 @@ def test_a_job_that_kills_its_worker_each_time_is_reported_as_failed(
     assert (status.job.outcome, status.job.reason) == (Outcome.NOT_ANALYSED, Reason.FAILED)
     assert "killed" in status.job.detail
     assert modalities(pacs) == ["SR"]
+
+
+def test_a_celery_worker_ends_on_sigterm_with_all_its_processes(tmp_path: Path) -> None:
+    with WithCelery(tmp_path / "node", [], 1.0) as installation:
+        worker = installation.worker
+        processes = wait_until(
+            lambda: len(found := descendants(worker.pid)) >= N_CELERY_PROCESSES and found, 60, "all processes run"
+        )
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+        wait_until(lambda: not any(map(is_alive, processes)), 5, "its processes have ended")
