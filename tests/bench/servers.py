@@ -1,0 +1,69 @@
+"""The servers that are compared, each started in an empty folder and stopped again."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from dicom_node.cli.demo_pacs import OrthancPacs, StorescpPacs
+from dicom_node.domain import RemoteAE
+from tests.support.programs import DCMTK
+from tests.support.running import RunningNode, storescu, wait_until
+
+Server = Callable[[Path], AbstractContextManager[RemoteAE]]
+
+NODE, STORESCP, ORTHANC = "emerald", "storescp", "Orthanc"
+# DCMTK answers in two small writes; without TCP_NODELAY each image then waits 40 ms. That is its default.
+STORESCP_NAGLE, ORTHANC_NAGLE = "storescp, no TCP_NODELAY", "Orthanc, no TCP_NODELAY"
+SLOW = (STORESCP_NAGLE, ORTHANC_NAGLE)
+_UNSET = ("env", "-u", "TCP_NODELAY")
+
+
+def available() -> dict[str, Server]:
+    """Return the servers that are installed, by name."""
+    servers: dict[str, Server] = {NODE: node}
+    if shutil.which("Orthanc"):
+        servers |= {ORTHANC: _pacs(OrthancPacs), ORTHANC_NAGLE: _pacs(_NagleOrthanc)}
+    if (DCMTK / "storescp").exists():
+        servers |= {STORESCP: _pacs(StorescpPacs), STORESCP_NAGLE: _pacs(_NagleStorescp)}
+    return servers
+
+
+@contextmanager
+def node(folder: Path) -> Iterator[RemoteAE]:
+    """Run the node; its studies do not settle while it is measured."""
+    with RunningNode(folder, settle={"quiet_s": 3600.0}) as running:
+        yield running.remote
+
+
+@contextmanager
+def busy_node(folder: Path, study: Path) -> Iterator[RemoteAE]:
+    """Run a node that analyses a study the whole time."""
+    with RunningNode(folder) as running:
+        storescu(study, running.remote, "-xe")
+        store = running.store
+        wait_until(lambda: any(status.worker for status in store.jobs()), 60, "the analysis begins")
+        yield running.remote
+        if not any(status.worker for status in store.jobs()):
+            raise RuntimeError("the analysis ended before the measurement did")
+        store.close()
+
+
+def _pacs(kind: type[StorescpPacs] | type[OrthancPacs]) -> Server:
+    @contextmanager
+    def running(folder: Path) -> Iterator[RemoteAE]:
+        folder.mkdir(parents=True)
+        with kind(folder) as pacs:
+            yield pacs.remote
+
+    return running
+
+
+class _NagleStorescp(StorescpPacs):
+    def command(self) -> list[str]:
+        return [*_UNSET, *super().command()]
+
+
+class _NagleOrthanc(OrthancPacs):
+    def command(self) -> list[str]:
+        return [*_UNSET, *super().command()]
