@@ -170,7 +170,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
     """
     values = _read(path) if path else {}
     for key, value in environ.items():
-        if key.startswith("EMERALD_") and key != "EMERALD_TEST_DATA":
+        if key.startswith("EMERALD_") and not key.startswith("EMERALD_TEST_"):
             _override(values, key.removeprefix("EMERALD_").lower().split("__"), value)
     return parse(values)
 
