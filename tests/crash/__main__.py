@@ -1,6 +1,7 @@
 """``python -m tests.crash``: kill the node at many moments and print what came of it."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.crash.installation import BUILD
 from tests.crash.moments import Launcher, moments
 from tests.crash.study import Study, make_study
 from tests.crash.trial import Trial
+from tests.support.programs import DCMTK
 
 _COLUMNS = ("no", "moment", "killed", "job was", "acked", "lost", "results", "sent again", "duplicates", "seconds", "")
 
@@ -25,6 +27,8 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="I", help="only moment I, counted from 1")
     parser.add_argument("--out", type=Path, help="keep logs and data here")
     arguments = parser.parse_args()
+    if missing := [name for name in ("storescu", "storescp") if not (DCMTK / name).exists()]:
+        parser.error(f"DCMTK is not installed: no {', '.join(missing)} in {DCMTK}")
     with tempfile.TemporaryDirectory(prefix="emerald-crash-") as temporary:
         folder = arguments.out or Path(temporary)
         study = make_study(folder / "study")
@@ -42,7 +46,9 @@ def _run(launcher: Launcher, arguments: argparse.Namespace, folder: Path, study:
     table = Table(*_COLUMNS, title=f"emerald killed, launcher {launcher}")
     trials = []
     for i, moment in enumerate(moments(arguments.moments, launcher), start=1):
-        if arguments.only in (None, i):
+        if moment.syscall and shutil.which("strace") is None:
+            console.print(f"{i} | {moment} | left out: strace is not installed")
+        elif arguments.only in (None, i):
             trials.append(trial.run(moment, folder / f"moment-{i}", study, BUILD[launcher], usual))
             table.add_row(str(i), *_cells(trials[-1]))
             console.print(str(i), *_cells(trials[-1]), sep=" | ")

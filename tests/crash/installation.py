@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -28,10 +28,12 @@ class Embedded:
         Where results go.
     quiet_s : float
         Quiet time of the node.
+    probe_s : float
+        How often a parked destination is probed.
     """
 
-    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float) -> None:
-        self.node = RunningNode(data_dir, destinations, settle={"quiet_s": quiet_s})
+    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float, probe_s: float = 60.0) -> None:
+        self.node = RunningNode(data_dir, destinations, settle={"quiet_s": quiet_s}, worker={"probe_s": probe_s})
 
     def jobs(self) -> list[JobStatus]:
         """Return the jobs, newest first."""
@@ -56,6 +58,10 @@ class Embedded:
         self._stack.callback(strace.wait, 10)  # it ends with the process
         wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), 30, "strace has it", 0.01)
         return [pid, *descendants(pid)]
+
+    def stop(self) -> None:
+        """End everything by SIGTERM; it has 20 s for it."""
+        assert self.node.stop() == 0
 
     def restore(self) -> None:
         """Start again what nobody else starts; the node starts its workers."""
@@ -93,9 +99,9 @@ class WithCelery(Embedded):
         ``emerald worker``.
     """
 
-    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float) -> None:
+    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE], quiet_s: float, probe_s: float = 60.0) -> None:
         self._broker = Broker()
-        worker = {"launcher": "celery", "broker_url": self._broker.url, "lease_s": 5.0}
+        worker = {"launcher": "celery", "broker_url": self._broker.url, "lease_s": 5.0, "probe_s": probe_s}
         self.node = RunningNode(data_dir, destinations, settle={"quiet_s": quiet_s}, worker=worker)
 
     def kill(self, victim: Victim) -> list[int]:
@@ -110,8 +116,14 @@ class WithCelery(Embedded):
             return ending
         return super().kill(victim)
 
+    def stop(self) -> None:
+        """End everything by SIGTERM; it has 20 s for it."""
+        super().stop()
+        self.worker.terminate()
+        assert self.worker.wait(20) == 0
+
     def restore(self) -> None:
-        """Start again what was killed."""
+        """Start again what does not run."""
         if not self.node.is_running:
             self.node.start()
         if self.worker.poll() is not None:
@@ -138,7 +150,4 @@ class WithCelery(Embedded):
             self.worker = subprocess.Popen(command, stdout=log, stderr=log)
 
 
-BUILD: dict[Launcher, Callable[[Path, Sequence[RemoteAE], float], Embedded]] = {
-    "embedded": Embedded,
-    "celery": WithCelery,
-}
+BUILD: dict[Launcher, type[Embedded]] = {"embedded": Embedded, "celery": WithCelery}

@@ -1,7 +1,7 @@
 """Seven destinations in trouble at the same time, one that is well: results come everywhere in the end, once.
 
-One study and one node, which is started anew in the midst of it. What each destination saw, and what the ledger said of
-it, is written down on the way; the tests read it there.
+One study and one node, under either launcher, started anew in the midst of it. What each destination saw, and what the
+ledger said of it, is written down on the way; the tests read it there.
 """
 
 import re
@@ -17,12 +17,14 @@ import pytest
 
 from dicom_node.jobs.records import Delivery
 from dicom_node.jobs.store import Store
+from tests.crash.installation import BUILD
+from tests.crash.moments import Launcher
 from tests.crash.study import make_study
 from tests.support.line import Line
 from tests.support.moody import MoodyPacs
 from tests.support.programs import DCMTK, needs
 from tests.support.recorder import RecordingPacs, sendings
-from tests.support.running import RunningNode, storescu, wait_until
+from tests.support.running import storescu, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.foreign, needs(str(DCMTK / "storescu"), str(DCMTK / "storescp"))]
 
@@ -37,6 +39,7 @@ WORDS = {
 }
 TROUBLES = (*WORDS, "slow")
 _PATIENCE_S = 120.0
+QUIET_S = PROBE_S = 1.0
 Contents = Mapping[str, Counter[bytes]]
 
 
@@ -77,7 +80,7 @@ class Seen:
 class Stage:
     """The node and its eight destinations."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, launcher: Launcher, stack: ExitStack) -> None:
         self._recorders: dict[str, RecordingPacs] = {}
         self.lines: dict[str, Line] = {}
         for trouble in ("away", "mute", "breaks off", "slow", "well"):
@@ -88,7 +91,8 @@ class Stage:
         self.moody = {trouble: stack.enter_context(MoodyPacs()) for trouble in ("rejects", "full", "choosy")}
         self.names = [*self.lines, *self.moody]
         remotes = [each.remote for each in (*self.lines.values(), *self.moody.values())]
-        self.node = stack.enter_context(RunningNode(folder / "node", remotes, worker={"probe_s": 1.0}))
+        self.installation = stack.enter_context(BUILD[launcher](folder / "node", remotes, QUIET_S, PROBE_S))
+        self.node = self.installation.node
         self.store: Store = self.node.store
         stack.callback(self.store.close)
 
@@ -128,12 +132,12 @@ def end_trouble(stage: Stage) -> None:
         moody.rejects, moody.status_of = False, lambda modality: 0x0000
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+@pytest.fixture(scope="module", params=list(BUILD))
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     folder = tmp_path_factory.mktemp("trouble")
     study, seen = make_study(folder / "study"), Seen()
     with ExitStack() as stack:
-        stage = Stage(folder, stack)
+        stage = Stage(folder, request.param, stack)
         begin_trouble(stage)
         storescu(study.folder, stage.node.remote, "-xe")
         _in_trouble(stage, seen)
@@ -155,8 +159,8 @@ def _in_trouble(stage: Stage, seen: Seen) -> None:
 
 
 def _started_anew(stage: Stage, seen: Seen) -> None:
-    assert stage.node.stop() == 0
-    stage.node.start()
+    stage.installation.stop()
+    stage.installation.restore()
     seen.after_restart = stage.states()
     rejecting = stage.moody["rejects"]
     before = rejecting.n_connections
