@@ -56,7 +56,7 @@ class Judge:
     maximum_vessel_share: float = 0.07
     maximum_vessel_share_large: float = 0.2
     minimum_air_share: float = 0.55
-    minimum_contrast_hu: float = 300.0
+    minimum_contrast_hu: float = 350.0
     ideal_contrast_hu: float = 600.0
 
     def judge(self, cube: Cube, diameter_mm: float) -> Judged | None:
