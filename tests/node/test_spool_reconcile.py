@@ -57,10 +57,10 @@ def test_a_crash_in_the_middle_of_an_object_leaves_no_file(spool: Spool, store: 
     assert list(spool.incoming.iterdir()) == []
 
 
-def test_only_the_last_day_is_looked_at(spool: Spool, store: Store) -> None:
+def test_only_the_last_hour_is_looked_at(spool: Spool, store: Store) -> None:
     renamed(spool, 1)
     old = renamed(spool, 2)
-    os.utime(old, (0, old.stat().st_mtime - 2 * 86400))
+    os.utime(old, (0, old.stat().st_mtime - 2 * 3600))
 
     assert reconcile(spool, store) == 1
 
