@@ -233,7 +233,7 @@ def consume(
     open_tools: Callable[[Settings], Tools] = open_tools,
 ) -> None:
     """Be a Celery worker of one queue until SIGTERM."""
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    node.begin_log(log_level)
     if queue == ANALYSE:
         os.nice(settings.worker.niceness)
     parent = os.getpid()
