@@ -175,7 +175,8 @@ class Worker:
     def _failed(self, job: Job, error: Exception) -> None:
         # Out of memory: another moment, with less beside it, may do.
         transient = bool(getattr(error, "transient", isinstance(error, MemoryError)))
-        _LOG.warning("job %d: analysis failed, %s", job.id, _words(error), exc_info=not transient)
+        unforeseen = not transient and not hasattr(error, "transient")  # our own errors are sentences
+        _LOG.warning("job %d: analysis failed, %s", job.id, _words(error), exc_info=unforeseen)
         try:
             counts = not isinstance(error, SpoolError | LedgerError)
             self.store.fail(job.id, self.name, _words(error), transient, traceback.format_exc(), counts=counts)

@@ -99,6 +99,14 @@ def test_a_full_disk_is_waited_for_however_long_it_takes(store, ready, clock):
     assert (store.job(ready).state, store.job(ready).outcome) == ("ANALYSED", Outcome.FINDINGS)
 
 
+def test_only_a_mistake_is_logged_with_its_traceback(store, ready, caplog):
+    with caplog.at_level(logging.WARNING):
+        worker(store, raising(ResultInvalid("SEG: a frame too many"))).run_once()
+        assert [record.exc_info for record in caplog.records] == [None]
+        worker(store, raising(KeyError("PatientName"))).run_once()
+        assert caplog.records[-1].exc_info
+
+
 def test_a_bare_exception_is_kept_with_its_traceback_and_not_tried_for_ever(store, ready, caplog):
     with caplog.at_level(logging.WARNING):
         worker(store, raising(KeyError("PatientName"))).run_once()
