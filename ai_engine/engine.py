@@ -1,6 +1,6 @@
 """The story of one analysis. READ FIRST.
 
-lungs -> candidates -> segment -> judge -> measure -> describe -> malignancy -> Lung-RADS
+lungs -> candidates -> segment -> measure -> describe -> malignancy -> Lung-RADS
 """
 
 import hashlib
@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
 
 import numpy as np
 
 from ai_engine import malignancy
-from ai_engine.candidates import ClassicalDetector
 from ai_engine.describe import look_at
 from ai_engine.domain import (
     Algorithm,
@@ -27,11 +25,10 @@ from ai_engine.domain import (
 )
 from ai_engine.errors import EmptySegment, OutOfMemory, VolumeError
 from ai_engine.geometry import Turn, turn_of
-from ai_engine.lungs import Lungs, ThresholdLungs
 from ai_engine.measure import measure
 from ai_engine.rules import lung_rads
 from ai_engine.scene import Scene, scene_of
-from ai_engine.segment import RegionGrowing
+from ai_engine.stages import Tier, weight_free
 
 VERSION = "0.1.0"
 
@@ -40,30 +37,6 @@ Progress = Callable[[str, float], None]
 
 def _silent(stage: str, fraction: float) -> None:
     """Progress that nobody watches."""
-
-
-class LungFinder(Protocol):
-    """Stage 1: where a finding can be."""
-
-    def find(self, volume: CtVolume) -> Lungs:
-        """Find the lungs of a turned volume; raises ``NoLungs``."""
-        ...
-
-
-class Detector(Protocol):
-    """Stage 2: suspicious places."""
-
-    def detect(self, scene: Scene) -> list[Candidate]:
-        """Find the candidates of a scene, most suspicious first; centres on the turned grid."""
-        ...
-
-
-class Segmenter(Protocol):
-    """Stage 3: the mask of a candidate."""
-
-    def segment(self, scene: Scene, candidate: Candidate) -> Segment:
-        """Segment one candidate on the turned grid; raises ``EmptySegment``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,28 +53,17 @@ class Engine:
     Parameters
     ----------
     detection_threshold : float, optional
-        Findings with a lower ``detection_score`` are left out.
+        Findings with a lower ``detection_score`` are left out; None takes all that the detector accepts. In the
+        weight-free tier the score is the worst of several grades of shape, each 0.5 where it just passes and 1 for a
+        ball in open lung: a degree of likeness to a nodule, not a probability (``growing.Judge``).
+    tier : Tier, optional
+        The stages that run; by default those that need no weights.
     """
 
-    def __init__(self, detection_threshold: float | None = None) -> None:
-        self._threshold = 0.0 if detection_threshold is None else detection_threshold
-        self._lungs: LungFinder = ThresholdLungs()
-        self._detector: Detector = ClassicalDetector()
-        self._segmenter: Segmenter = RegionGrowing()
-        self.algorithm = self._algorithm()
-
-    def _algorithm(self) -> Algorithm:
-        stages = {
-            "lungs": "threshold and closing (no weights)",
-            "candidates": "difference of Gaussians (no weights)",
-            "segmentation": "region growing (no weights)",
-            "malignancy": "Brock",
-        }
-        parts: tuple[Any, ...] = (self._lungs, self._detector, self._segmenter)
-        settings = {type(part).__name__: asdict(part) for part in parts}
-        facts = json.dumps([VERSION, stages, settings, self._threshold], sort_keys=True)
-        digest = hashlib.sha256(facts.encode()).hexdigest()
-        return Algorithm("Emerald lung nodules, region growing (no weights)", VERSION, "weight-free", digest, stages)
+    def __init__(self, detection_threshold: float | None = None, tier: Tier | None = None) -> None:
+        self._threshold = detection_threshold
+        self._tier = tier or weight_free()
+        self.algorithm = _algorithm(self._tier, detection_threshold)
 
     def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
         """Find, segment, measure and score the nodules of one volume.
@@ -136,13 +98,13 @@ class Engine:
         turn = turn_of(volume)
         turned = turn.volume(volume)
         with clock.stage("lungs", 0.0):
-            lungs = self._lungs.find(turned)
+            lungs = self._tier.lungs.find(turned)
             scene = scene_of(turned, lungs)
-        with clock.stage("candidates", 0.3):
-            candidates = self._detector.detect(scene)
-        with clock.stage("segmentation", 0.5):
+        with clock.stage("candidates", 0.25):
+            candidates = self._tier.detector.detect(scene)
+        with clock.stage("segmentation", 0.9):
             detected = self._detected(scene, candidates)
-        with clock.stage("description", 0.9):
+        with clock.stage("description", 0.97):
             findings = self._findings(volume, scene, turn, detected, context)
         exam = lung_rads.exam([finding.lung_rads for finding in findings], lungs.cut)
         progress("done", 1.0)
@@ -153,10 +115,10 @@ class Engine:
         taken = np.zeros(scene.volume.hu.shape, dtype=bool)
         kept: list[_Detected] = []
         for candidate in candidates:
-            if candidate.score < self._threshold:
+            if self._threshold is not None and candidate.score < self._threshold:
                 continue
             try:
-                segment = self._segmenter.segment(scene, candidate)
+                segment = self._tier.segmenter.segment(scene, candidate)
             except EmptySegment:
                 continue
             if not (taken[segment.box] & segment.mask).any():
@@ -208,3 +170,11 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
+
+
+def _algorithm(tier: Tier, threshold: float | None) -> Algorithm:
+    """Name what runs; the digest changes with code version, stages and settings."""
+    settings = {type(stage).__name__: asdict(stage) for stage in (tier.lungs, tier.detector, tier.segmenter)}
+    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold], sort_keys=True)
+    digest = hashlib.sha256(facts.encode()).hexdigest()
+    return Algorithm(f"Emerald lung nodules, {tier.names['segmentation']}", VERSION, tier.family, digest, tier.names)

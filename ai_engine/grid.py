@@ -104,11 +104,12 @@ def _affine(
 
 
 def _block_mean(array: NDArray[Any], block: NDArray[np.int_]) -> NDArray[Any]:
-    """Mean over blocks of voxels; a last, incomplete block is dropped unless it is the only one."""
-    for axis, size in enumerate(block):
-        n_blocks = array.shape[axis] // size
-        if size > 1 and n_blocks:
-            whole = array[(slice(None),) * axis + (slice(n_blocks * size),)]
-            shape = (*whole.shape[:axis], n_blocks, int(size), *whole.shape[axis + 1 :])
-            array = whole.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
-    return array
+    """Mean over blocks of voxels, slice by slice to save memory; last, incomplete blocks are dropped."""
+    if (block == 1).all() or (np.array(array.shape) < block).any():
+        return array
+    (k, r, c), (n_k, n_r, n_c) = (int(size) for size in block), (int(n) for n in np.array(array.shape) // block)
+    means = np.empty((n_k, n_r, n_c), dtype=np.float32)
+    for index in range(n_k):
+        part = array[index * k : (index + 1) * k, : n_r * r, : n_c * c]
+        means[index] = part.reshape(k, n_r, r, n_c, c).mean(axis=(0, 2, 4), dtype=np.float32)
+    return means

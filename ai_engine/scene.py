@@ -69,5 +69,5 @@ def scene_of(volume: CtVolume, lungs: Lungs, margin_mm: float = 10.0) -> Scene:
     coarse_grid = part_of(lungs.grid, lower, upper, COARSE_MM)
     half = ndimage.gaussian_filter(hu, COARSE_MM / FINE_MM / 2, truncate=2)
     coarse = Level(coarse_grid, coarse_grid.sample_grid(half, grid), coarse_grid.sample_grid(fine.hull, grid) > 0.5)
-    air = grid.sample_grid(lungs.air, lungs.grid) > 0.5
-    return Scene(volume, lungs, fine, coarse, float(np.median(hu[air])))
+    air = coarse_grid.sample_grid(lungs.air, lungs.grid) > 0.5
+    return Scene(volume, lungs, fine, coarse, float(np.median(coarse.hu[air])))

@@ -71,7 +71,9 @@ def _scales(image: Float32Array, step_mm: float, smoothed_mm: float, diameters_m
         image, have = _smoothed(image, have, max(low, have), shrink * step_mm), max(low, have)
         wider = _smoothed(image, have, high, shrink * step_mm)
         diameter = float(np.sqrt(low * high) * DIAMETER_PER_SIGMA)
-        scales.append(_Scale(diameter, shrink, (image - wider) / _answer_of_ball(low, high)))
+        response = image - wider
+        response /= _answer_of_ball(low, high)
+        scales.append(_Scale(diameter, shrink, response))
         image, have = wider, high
     return scales
 
@@ -93,20 +95,26 @@ def _answer_of_ball(low: float, high: float) -> float:
 def _maxima(scales: list[_Scale], minimum: float) -> list[Blob]:
     """Maxima of the middle scale that neither neighbouring scale exceeds at the same place."""
     middle = scales[1]
-    peaks = np.argwhere((ndimage.maximum_filter(middle.response, 3) == middle.response) & (middle.response > minimum))
-    values = middle.response[tuple(peaks.T)]
-    best = np.ones(len(peaks), dtype=bool)
-    for other in (scales[0], scales[2]):
-        best &= values >= _highest_near(other, peaks * middle.shrink)
+    points = np.argwhere(middle.response > minimum)
+    values = middle.response[tuple(points.T)]
+    best = np.ones(len(points), dtype=bool)
+    for other in (middle, scales[0], scales[2]):
+        near = np.round(points[best] * (middle.shrink / other.shrink)).astype(int)
+        best[best] = values[best] >= _highest_near(other.response, near)
     return [
         Blob((int(k), int(r), int(c)), middle.diameter_mm, float(value))
-        for (k, r, c), value in zip(peaks[best] * middle.shrink, values[best], strict=True)
+        for (k, r, c), value in zip(points[best] * middle.shrink, values[best], strict=True)
     ]
 
 
-def _highest_near(scale: _Scale, points: NDArray[np.int_]) -> Float32Array:
-    at = np.minimum(np.round(points / scale.shrink).astype(int), np.subtract(scale.response.shape, 1))
-    return ndimage.maximum_filter(scale.response, 3)[tuple(at.T)]
+def _highest_near(response: Float32Array, points: NDArray[np.int_]) -> Float32Array:
+    """Highest value among each point (n, 3) and its 26 neighbours."""
+    last = np.subtract(response.shape, 1)
+    highest = np.full(len(points), -np.inf, dtype=np.float32)
+    for shift in np.ndindex(3, 3, 3):
+        at = np.clip(points + np.array(shift) - 1, 0, last)
+        np.maximum(highest, response[tuple(at.T)], out=highest)
+    return highest
 
 
 def filled_outside(hu: Float32Array, hull: BoolArray, lung_hu: float) -> Float32Array:

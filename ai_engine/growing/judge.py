@@ -41,6 +41,9 @@ class Judge:
         See ``grow``.
     shares : tuple of float
         Strengths of detachment, mildest first; the first whose mask passes is taken.
+    as_large : float
+        A mask smaller than the expected diameter times this, or larger than it by this squared, is something else, to
+        be found in its own right.
     large_mm : float
         From here on a nodule is thicker than any vessel outside of the hilum, so that more of its surface may hang on
         vessels.
@@ -48,6 +51,7 @@ class Judge:
 
     height: float = 0.5
     shares: tuple[float, ...] = (0.35, 0.5, 0.65)
+    as_large: float = 0.7
     minimum_mm: float = 4.0
     large_mm: float = 20.0
     minimum_compactness: float = 0.7
@@ -75,12 +79,14 @@ class Judge:
             Nothing stands out from the lung at the seed.
         """
         region = grow(cube, self.height)
+        smallest_mm, largest_mm = self.as_large * diameter_mm, diameter_mm / self.as_large**2
+        if 2 * region.inner_radius * cube.grid.step_mm < self.minimum_thickness * smallest_mm:
+            return None  # too thin to pass, however it is detached
         for share in self.shares:
             mask = detached(region, share)
             shape = shape_of(cube, region, mask)
             score = self.score(shape)
-            # a mask of quite another size than the blob that led here is something else, to be found in its own right
-            if score >= 0.5 and 0.7 * diameter_mm <= shape.diameter_mm <= 2 * diameter_mm:
+            if score >= 0.5 and smallest_mm <= shape.diameter_mm <= largest_mm:
                 return Judged(region, mask, shape, score)
         return None
 
