@@ -102,7 +102,7 @@ def test_a_full_disk_is_waited_for_however_long_it_takes(store, ready, clock):
 def test_only_a_mistake_is_logged_with_its_traceback(store, ready, caplog):
     with caplog.at_level(logging.WARNING):
         worker(store, raising(ResultInvalid("SEG: a frame too many"))).run_once()
-        assert [record.exc_info for record in caplog.records] == [None]
+        assert not any(record.exc_info for record in caplog.records)
         worker(store, raising(KeyError("PatientName"))).run_once()
         assert caplog.records[-1].exc_info
 
