@@ -40,8 +40,12 @@ class SegmentReference:
 def groups(
     each: TrackedFinding, series: CtSeries, segment: SegmentReference, algorithm: Algorithm
 ) -> tuple[Dataset, Dataset]:
-    """Return the volume group and the planar group of one finding."""
-    return _volume_group(each, series, segment, algorithm), _planar_group(each, series, algorithm)
+    """Return the planar group and the volume group of one finding.
+
+    In this order: a viewer that merges the two by tracking UID and shows the first few numbers (OHIF shows five) then
+    shows the diameters and the volume.
+    """
+    return _planar_group(each, series, algorithm), _volume_group(each, series, segment, algorithm)
 
 
 def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentReference, algorithm: Algorithm) -> Dataset:

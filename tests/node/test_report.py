@@ -260,3 +260,17 @@ def test_a_study_of_two_frames_of_reference_has_a_segmentation_series_for_each_a
     assert len({seg.SeriesInstanceUID for seg in segmentations}) == 2
     assert len([result for result in both if result.kind == "sr"]) == 1
     validate.check([result.dataset for result in both], one.template, [one.series, other])
+
+
+def test_the_first_numbers_of_a_nodule_are_its_diameters_and_its_volume() -> None:
+    """OHIF 3.13 merges the groups of one tracking UID and shows five numbers; Lung-RADS needs these."""
+    sr = made(n_nodules=1).results[-1].dataset
+    groups = [item for item in _items(sr) if item.get("ContentTemplateSequence") and item.ValueType == "CONTAINER"]
+    numbers = [
+        item.ConceptNameCodeSequence[0].CodeMeaning
+        for group in groups
+        if group.ContentTemplateSequence[0].TemplateIdentifier in ("1410", "1411")
+        for item in group.ContentSequence
+        if item.ValueType == "NUM"
+    ]
+    assert numbers[:4] == ["Long axis", "Short axis", "Diameter", "Volume"]

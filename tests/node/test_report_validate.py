@@ -36,7 +36,7 @@ def sr(job: Case) -> Dataset:
 
 
 def groups(job: Case) -> list[Dataset]:
-    """Volume and planar group of the first nodule, then of the second."""
+    """Planar and volume group of the first nodule, then of the second."""
     return list(sr(job).ContentSequence[-2].ContentSequence)
 
 
@@ -137,7 +137,7 @@ def same_tracking_uid(job: Case) -> None:
 
 def groups_exchanged(job: Case) -> None:
     """Each nodule's numbers under the other one's name."""
-    first, _, second, _ = groups(job)
+    _, first, _, second = groups(job)
     one, other = items(first, codes.TRACKING_UNIQUE_IDENTIFIER)[0], items(second, codes.TRACKING_UNIQUE_IDENTIFIER)[0]
     one.UID, other.UID = other.UID, one.UID
 
@@ -147,12 +147,12 @@ def group_dropped(job: Case) -> None:
 
 
 def outline_shifted(job: Case) -> None:
-    region = items(groups(job)[1], codes.IMAGE_REGION)[0]
+    region = items(groups(job)[0], codes.IMAGE_REGION)[0]
     region.GraphicData = [value + 9 for value in region.GraphicData]
 
 
 def outline_on_another_slice(job: Case) -> None:
-    image = items(groups(job)[1], codes.IMAGE_REGION)[0].ContentSequence[0].ReferencedSOPSequence[0]
+    image = items(groups(job)[0], codes.IMAGE_REGION)[0].ContentSequence[0].ReferencedSOPSequence[0]
     image.ReferencedSOPInstanceUID = job.series.slices[0].sop_instance_uid
 
 
@@ -172,7 +172,7 @@ def research_use_unsaid(job: Case) -> None:
 
 
 def volume_said(job: Case, value: float) -> None:
-    items(groups(job)[0], codes.VOLUME)[0].MeasuredValueSequence[0].NumericValue = value
+    items(groups(job)[1], codes.VOLUME)[0].MeasuredValueSequence[0].NumericValue = value
 
 
 def measures(job: Case) -> Dataset:
@@ -236,7 +236,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "two nodules exchanged": (groups_exchanged, "another nodule's segment"),
     "segment number exchanged": (
         lambda job: setattr(
-            items(groups(job)[0], codes.REFERENCED_SEGMENT)[0].ReferencedSOPSequence[0], "ReferencedSegmentNumber", 2
+            items(groups(job)[1], codes.REFERENCED_SEGMENT)[0].ReferencedSOPSequence[0], "ReferencedSegmentNumber", 2
         ),
         "another nodule's segment",
     ),

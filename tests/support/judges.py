@@ -64,7 +64,7 @@ QUALITATIVE = Inherent(
 )
 ONE_PAIR = Inherent(
     "one nodule as a pair of groups",
-    r"^Error: Template 1410 PlanarROIMeasurements/.*within 1\.\d+\.1: .*Missing conditional content item$",
+    r"^Error: Template 1410 PlanarROIMeasurements/.*within 1\.\d+\.2: .*Missing conditional content item$",
     "PixelMed 2022 matches the only TID 1411 group against TID 1410; either group alone, or two pairs, pass",
 )
 NON_ASCII_NAME = Inherent(
