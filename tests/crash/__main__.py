@@ -42,7 +42,9 @@ def main() -> int:
 def _run(launcher: Launcher, arguments: argparse.Namespace, folder: Path, study: Study) -> list[Trial]:
     console = Console(width=None if sys.stdout.isatty() else 150)
     usual = trial.undisturbed(folder / "undisturbed", study, BUILD[launcher])
-    console.print(f"{launcher}, undisturbed: {len(usual.results)} results, analysis {usual.analysis_s:.1f} s")
+    console.print(
+        f"{launcher}, undisturbed: {len(usual.results)} results, analysis {usual.analysis_cpu_s:.1f} s of processor"
+    )
     table = Table(*_COLUMNS, title=f"emerald killed, launcher {launcher}")
     trials = []
     for i, moment in enumerate(moments(arguments.moments, launcher), start=1):

@@ -39,13 +39,20 @@ class Embedded:
         """Return the jobs, newest first."""
         return self._store.jobs(100)
 
+    def at_work(self) -> int | None:
+        """Return the process that analyses or delivers just now: its id is part of the worker's name."""
+        attempts = [attempt for status in self.jobs() for attempt in self._store.attempts(status.job.id)]
+        found = next((pid_of(each.worker) for each in attempts if each.ended_at is None), None)
+        self._seen = found or self._seen
+        return found
+
     def kill(self, victim: Victim) -> list[int]:
         """Send SIGKILL; returns the processes that must end now."""
         if victim == "node":
             ending = [self.node.pid, *descendants(self.node.pid)]
             self.node.kill()
             return ending
-        pid = self._at_work() or self.node.children("analyse")[0]
+        pid = self.at_work() or self._seen or self.node.children("analyse")[0]
         os.kill(pid, signal.SIGKILL)
         return [pid]
 
@@ -71,6 +78,7 @@ class Embedded:
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
+        self._seen: int | None = None  # who was at work last
         self.node.start()
         self._store = self.node.store
         return self
@@ -81,11 +89,6 @@ class Embedded:
         self._store.close()
         self.node.__exit__(kind, error, trace)
         self._stack.close()
-
-    def _at_work(self) -> int | None:
-        """Return the process that analyses or delivers just now: its id is part of the worker's name."""
-        attempts = [attempt for status in self.jobs() for attempt in self._store.attempts(status.job.id)]
-        return next((pid_of(each.worker) for each in attempts if each.ended_at is None), None)
 
 
 class WithCelery(Embedded):

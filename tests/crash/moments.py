@@ -21,7 +21,7 @@ class Moment:
     ----------
     share : float
         How far into the phase, 0 to 1: of the bytes on the line (reception, delivery), of the quiet time (settling), of
-        the time that the undisturbed analysis took.
+        the processor time that the undisturbed analysis took.
     victim : str
         ``node`` is ``emerald serve``; ``task`` the process that analyses or delivers; ``worker`` an ``emerald worker``
         with all its processes; ``broker`` the Valkey server.

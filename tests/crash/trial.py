@@ -15,7 +15,7 @@ from tests.crash.moments import Moment
 from tests.crash.study import Sender, Study
 from tests.support.line import Line
 from tests.support.recorder import RecordingPacs, sendings
-from tests.support.running import is_alive, wait_until
+from tests.support.running import cpu_s, is_alive, wait_until
 
 Build = Callable[[Path, Sequence[RemoteAE], float], Embedded]
 INSTALLATION_UID = "2.25.308150402313428197164207342331512834001"
@@ -31,14 +31,14 @@ class Undisturbed:
 
     Attributes
     ----------
-    analysis_s : float
-        How long the analysis took.
+    analysis_cpu_s : float
+        How much processor time the analysis took: the same on a busy machine as on an idle one.
     passed : list of dict
         Bytes there and back on the lines to the node, to the first and to the second PACS.
     """
 
     results: judge.Results
-    analysis_s: float
+    analysis_cpu_s: float
     passed: list[dict[str, int]]
 
 
@@ -110,13 +110,12 @@ def undisturbed(folder: Path, study: Study, build: Build) -> Undisturbed:
     """Run the way of the study once, without a crash."""
     with Scene(folder, study, build) as scene:
         scene.sender.start()
-        (status,) = scene.until_done()
-        store = scene.node.store
-        (analysis,) = [attempt for attempt in store.attempts(status.job.id) if attempt.target is None]
-        store.close()
-        assert analysis.ended_at
-        seconds = (analysis.ended_at - analysis.started_at).total_seconds()
-        return Undisturbed(scene.fetched()[0], seconds, [dict(line.passed) for line in scene.lines])
+        pid = _analysing(scene)
+        began = cpu_s(pid)
+        wait_until(lambda: scene.installation.jobs()[0].analysed_at, _PATIENCE_S, "the analysis has ended", 0.02)
+        used = cpu_s(pid) - began
+        scene.until_done()
+        return Undisturbed(scene.fetched()[0], used, [dict(line.passed) for line in scene.lines])
 
 
 def run(moment: Moment, folder: Path, study: Study, build: Build, usual: Undisturbed) -> Trial:
@@ -169,12 +168,15 @@ def _wait_for(scene: Scene, moment: Moment, usual: Undisturbed) -> None:
         wait_until(lambda: not scene.sender.is_alive(), _PATIENCE_S, "the sender is content", 0.005)
         time.sleep(moment.share * QUIET_S)
     else:
-        wait_until(lambda: _is_analysed(scene), _PATIENCE_S, "the analysis has begun", 0.02)
-        time.sleep(moment.share * usual.analysis_s)
+        pid = _analysing(scene)
+        until = cpu_s(pid) + moment.share * usual.analysis_cpu_s
+        wait_until(lambda: cpu_s(pid) >= until, _PATIENCE_S, "the analysis has come so far", 0.005)
 
 
-def _is_analysed(scene: Scene) -> bool:
-    return any(status.worker for status in scene.installation.jobs())
+def _analysing(scene: Scene) -> int:
+    """Return the process that analyses, once one does."""
+    pid: int = wait_until(scene.installation.at_work, _PATIENCE_S, "the analysis has begun", 0.01)
+    return pid
 
 
 def _state(scene: Scene) -> str:

@@ -44,6 +44,12 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
+
 def pid_of(worker: str) -> int:
     """Return the process id of a worker of this machine from the name it has in the ledger."""
     return int(worker.removeprefix(f"{socket.gethostname()}-").split("-")[0])
