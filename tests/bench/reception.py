@@ -48,13 +48,13 @@ class Reception:
 
 def measure(servers: dict[str, Server], study: Path, folder: Path, rounds: int, tell: Tell) -> Reception:
     """Measure all servers in every round, each with fresh storage; the node once more while it analyses."""
-    whole = studies.copies(study, folder / "copies", N_PARALLEL + 1)
+    *whole, another = studies.copies(study, folder / "copies", N_PARALLEL + 2)
     loads = {1: whole[:1], N_PARALLEL: whole[1:]}
     result = Reception()
     for number in range(1, rounds + 1):
         with fresh(folder / "storage") as storage:
             _idle(servers, loads, storage, result, backwards=number % 2 == 0)
-        with fresh(folder / "storage") as storage, busy_node(storage, study) as remote:
+        with fresh(folder / "storage") as storage, busy_node(storage, [study, another]) as remote:
             for n, load in loads.items():
                 result.rates[WHILE_ANALYSING, n].append(images_per_second(load, remote))
         rates = ", ".join(f"{name} {n}: {values[-1]:.0f}" for (name, n), values in result.rates.items())
@@ -84,7 +84,8 @@ def images_per_second(folders: Sequence[Path], to: RemoteAE) -> float:
     for sender in senders:
         _, said = sender.communicate(timeout=300)
         if sender.returncode or said:
-            raise RuntimeError(f"storescu to {to} failed: {said[:500].decode(errors='replace')}")
+            words = said[:500].decode(errors="replace")
+            raise RuntimeError(f"storescu to {to} ended with {sender.returncode}: {words}")
     return sum(len(list(folder.iterdir())) for folder in folders) / (time.perf_counter() - begin)
 
 

@@ -1,7 +1,7 @@
 """The servers that are compared, each started in an empty folder and stopped again."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -37,15 +37,15 @@ def node(folder: Path) -> Iterator[RemoteAE]:
 
 
 @contextmanager
-def busy_node(folder: Path, study: Path) -> Iterator[RemoteAE]:
-    """Run a node that analyses a study the whole time."""
+def busy_node(folder: Path, studies: Sequence[Path]) -> Iterator[RemoteAE]:
+    """Run a node that analyses these studies, and then what it is sent, the whole time."""
     with RunningNode(folder) as running:
-        storescu(study, running.remote, "-xe")
+        for study in studies:
+            storescu(study, running.remote, "-xe")
         store = running.store
         wait_until(lambda: any(status.worker for status in store.jobs()), 60, "the analysis begins")
         yield running.remote
-        if not any(status.worker for status in store.jobs()):
-            raise RuntimeError("the analysis ended before the measurement did")
+        wait_until(lambda: any(status.worker for status in store.jobs()), 5, "the analysis still runs")
         store.close()
 
 
