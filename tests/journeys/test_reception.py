@@ -145,7 +145,7 @@ def test_bad_input_is_answered_and_the_node_serves_on(tmp_path: Path, caplog: py
 def test_file_and_folder_are_synced_before_the_answer_leaves(tmp_path: Path) -> None:
     """The system calls of the association's thread, in their order, are the witness."""
     trace = ["strace", "-ff", "-y", "-s", "8", "-o", str(tmp_path / "trace")]
-    calls_of_interest = "trace=fsync,fdatasync,rename,sendto"
+    calls_of_interest = "trace=fsync,fdatasync,rename,sendto,pwrite64"
     with process(tmp_path / "node", *trace, "-e", calls_of_interest) as (_, port), Peer(port) as peer:
         peer.associate()
         assert peer.store(data_set(ct()), str(ct().SOPInstanceUID)) == 0
@@ -157,7 +157,7 @@ def test_file_and_folder_are_synced_before_the_answer_leaves(tmp_path: Path) -> 
         r"fsync\(\d+<\S+incoming/\w+\.part>\) = 0",
         rf'rename\("\S+incoming/\w+\.part", "\S+{folder}/\w+\.dcm"\) = 0',
         rf"fsync\(\d+<\S+{folder}>\) = 0",
-        r"fdatasync\(\d+<\S+ledger\.sqlite-wal>\) = 0",
+        r"pwrite64\(\d+<\S+ledger\.sqlite-wal>",  # the row is committed; after a power cut the file makes it anew
         r'sendto\(\d+<\S+>, "\\4\\0',  # P-DATA-TF: the response
     ]
     assert re.search("(?s:.*)".join(wanted), calls), calls
