@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
 
 from ai_engine.domain import BoolArray
 from ai_engine.grid import Float32Array
@@ -51,7 +52,7 @@ def hull_of(sides: NDArray[np.uint8], step_mm: float, closing: Closing) -> NDArr
             continue
         box = bounding_box(sides == side, margin=1)
         lung, here = sides[box] == side, hull[box]
-        closed = _closed(lung, closing.ball_mm / step_mm) | _costal_dents(lung, side, step_mm, closing)
+        closed = _closed(lung | _costal_dents(lung, side, step_mm, closing), closing.ball_mm / step_mm)
         here[closed & (here == 0)] = side
     return hull
 
@@ -69,32 +70,60 @@ def _closed(mask: BoolArray, radius: float) -> BoolArray:
 
 def _costal_dents(lung: BoolArray, side: int, step_mm: float, closing: Closing) -> BoolArray:
     """Find the dents of the costal surface, seen from the lung's middle as a map of radius by angle and height."""
-    radius, angle_bin, n_bins = _polar(lung, side)
-    surface = np.zeros((lung.shape[0], n_bins), dtype=np.float32)
-    for k, image in enumerate(lung):
-        at = image & (angle_bin >= 0)
-        np.maximum.at(surface[k], angle_bin[at], radius[at])
+    view = _View(lung, side)
+    surface = view.surface(lung)
     size = (max(round(closing.height_mm / step_mm), 1), max(round(closing.arc_degrees / BIN_DEGREES), 1))
     padded = np.pad(surface, [(n, n) for n in size], mode="edge")
     smooth = ndimage.grey_closing(padded, size=size)[size[0] : -size[0], size[1] : -size[1]]
     smooth[surface == 0] = 0
     dents = np.zeros(lung.shape, dtype=bool)
-    for k in range(len(lung)):
-        within = np.where(angle_bin >= 0, smooth[k][angle_bin], 0)
-        dents[k] = (radius <= within) & (radius > np.where(angle_bin >= 0, surface[k][angle_bin], 0) - 1)
-    return _thick(dents & ~lung, closing.minimum_depth_mm / 2 / step_mm)
+    for k, image in enumerate(lung):
+        if (smooth[k] > surface[k]).any():
+            # no further than straight across: the chest wall is round, and what lies beyond the chord may be rib
+            dents[k] = view.between(surface[k], smooth[k]) & ~image & _convex(image)
+    return _thick(dents, closing.minimum_depth_mm / 2 / step_mm)
 
 
-def _polar(lung: BoolArray, side: int) -> tuple[Float32Array, NDArray[np.int_], int]:
-    """Radius and angle bin (-1 outside of the costal range) of each point of an axial slice, from the lung's middle."""
-    middle = np.median(np.argwhere(lung.any(axis=0)), axis=0)
-    r, c = np.indices(lung.shape[1:], dtype=np.float32)
-    down, lateral = r - middle[0], (c - middle[1]) * (-1 if side == RIGHT else 1)
-    degrees = np.rad2deg(np.arctan2(down, lateral))
-    bins = np.floor((degrees - FRONT_DEGREES) / BIN_DEGREES).astype(int)
-    n_bins = round((BACK_DEGREES - FRONT_DEGREES) / BIN_DEGREES)
-    bins[(bins < 0) | (bins >= n_bins)] = -1
-    return np.hypot(down, lateral).astype(np.float32), bins, n_bins
+class _View:
+    """The costal side of one lung as seen along rays from its middle, in grid steps."""
+
+    def __init__(self, lung: BoolArray, side: int) -> None:
+        self._middle = np.median(np.argwhere(lung.any(axis=0)), axis=0)
+        self._lateral = -1 if side == RIGHT else 1
+        r, c = np.indices(lung.shape[1:], dtype=np.float32)
+        down, outwards = r - self._middle[0], (c - self._middle[1]) * self._lateral
+        self._radius = np.hypot(down, outwards)
+        self._n_bins = round((BACK_DEGREES - FRONT_DEGREES) / BIN_DEGREES)
+        self._bin = np.floor((np.rad2deg(np.arctan2(down, outwards)) - FRONT_DEGREES) / BIN_DEGREES).astype(int)
+        self._seen = (self._bin >= 0) & (self._bin < self._n_bins)
+
+    def surface(self, lung: BoolArray) -> Float32Array:
+        """Radius at which each ray leaves the lung for the last time, (k, ray) float32; 0 where it meets none."""
+        angles = np.deg2rad(FRONT_DEGREES + BIN_DEGREES * (np.arange(self._n_bins) + 0.5))[:, None]
+        radii = np.arange(0, float(self._radius.max()), 0.5)[None]
+        rows = np.round(self._middle[0] + np.sin(angles) * radii).astype(int)
+        columns = np.round(self._middle[1] + self._lateral * np.cos(angles) * radii).astype(int)
+        inside = (rows >= 0) & (rows < lung.shape[1]) & (columns >= 0) & (columns < lung.shape[2])
+        rows, columns = np.where(inside, rows, 0), np.where(inside, columns, 0)
+        hit = lung[:, rows, columns] & inside
+        last = hit.shape[2] - 1 - hit[:, :, ::-1].argmax(axis=2)
+        return np.where(hit.any(axis=2), radii[0][last], 0).astype(np.float32)
+
+    def between(self, near: Float32Array, far: Float32Array) -> BoolArray:
+        """Points of one slice that lie between two radii, each given by ray."""
+        ray = np.where(self._seen, self._bin, 0)
+        return self._seen & (self._radius > near[ray] - 1) & (self._radius <= far[ray]) & (far[ray] > near[ray])
+
+
+def _convex(image: BoolArray) -> BoolArray:
+    """Convex hull of the set points of one slice."""
+    edge = np.argwhere(image & ~ndimage.binary_erosion(image))
+    try:
+        sides = ConvexHull(edge).equations
+    except QhullError:  # a line or a point has none
+        return image
+    points = np.indices(image.shape).reshape(2, -1)
+    return (sides[:, :2] @ points + sides[:, 2:] <= 1e-6).all(axis=0).reshape(image.shape)
 
 
 def _thick(mask: BoolArray, radius: float) -> BoolArray:
