@@ -30,7 +30,12 @@ def sample(tmp_path: Path) -> Path:
 
 
 def test_the_environment_overrides_the_file(sample: Path) -> None:
-    environ = {"EMERALD_DICOM__PORT": "11113", "EMERALD_DESTINATIONS__0__HOST": "pacs", "OTHER": "1", "EMERALD_TEST_DATA": "x"}
+    environ = {
+        "EMERALD_DICOM__PORT": "11113",
+        "EMERALD_DESTINATIONS__0__HOST": "pacs",
+        "OTHER": "1",
+        "EMERALD_TEST_DATA": "x",
+    }
     read = settings.load(sample, environ)
     assert (read.dicom.port, read.destinations[0].host, read.destinations[0].ae_title) == (11113, "pacs", "PACS")
 
