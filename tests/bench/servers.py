@@ -1,6 +1,8 @@
 """The servers that are compared, each started in an empty folder and stopped again."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -33,6 +35,8 @@ def available() -> dict[str, Server]:
 def node(folder: Path) -> Iterator[RemoteAE]:
     """Run the node; its studies do not settle while it is measured."""
     with RunningNode(folder, settle={"quiet_s": 3600.0}) as running:
+        # It answers C-ECHO while its workers still start; what they do then is not reception.
+        wait_until(lambda: _is_idle([running.pid, *running.children()]), 60, "the workers have started")
         yield running.remote
 
 
@@ -47,6 +51,19 @@ def busy_node(folder: Path, studies: Sequence[Path]) -> Iterator[RemoteAE]:
         yield running.remote
         wait_until(lambda: any(status.worker for status in store.jobs()), 5, "the analysis still runs")
         store.close()
+
+
+def _is_idle(pids: Sequence[int], within_s: float = 0.5) -> bool:
+    """Whether these processes take less than a tenth of a CPU for some time."""
+    before = _cpu_s(pids)
+    time.sleep(within_s)
+    return _cpu_s(pids) - before < within_s / 10
+
+
+def _cpu_s(pids: Sequence[int]) -> float:
+    """CPU seconds that processes have used: utime and stime of proc(5)."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def _pacs(kind: type[StorescpPacs] | type[OrthancPacs]) -> Server:
