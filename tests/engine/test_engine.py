@@ -24,9 +24,9 @@ def chest() -> CtVolume:
 ORIENTATIONS = [
     ((False, False, False), False),
     ((True, False, False), False),
-    ((False, True, True), False),
-    ((False, False, True), False),
-    ((True, True, False), True),
+    pytest.param((False, True, True), False, marks=pytest.mark.slow),
+    pytest.param((False, False, True), False, marks=pytest.mark.slow),
+    pytest.param((True, True, False), True, marks=pytest.mark.slow),
 ]
 
 
