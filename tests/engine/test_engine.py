@@ -17,7 +17,7 @@ TWELVE, NINE = (60.0, 10.0, -10.0, 12.0), (-75.0, -20.0, 15.0, 9.0)
 
 @pytest.fixture(scope="module")
 def chest() -> CtVolume:
-    """A thorax with a ball of 12 mm on the left and one of 9 mm on the right."""
+    """Draw a thorax with a ball of 12 mm on the left and one of 9 mm on the right."""
     return plain_thorax([TWELVE, NINE])
 
 
