@@ -240,7 +240,13 @@ class Category:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One nodule: its segment and all that was said of it; ``number`` counts from 1 in the order of the report."""
+    """One nodule: its segment and all that was said of it; ``number`` counts from 1 in the order of the report.
+
+    Attributes
+    ----------
+    detection_score : float
+        How sure the detector is of it, 0 to 1, by the detector's own measure (``Engine``). Not a probability.
+    """
 
     number: int
     candidate: Candidate

@@ -34,6 +34,13 @@ def enclosed_air(hu: Float32Array, air_below_hu: float) -> BoolArray:
     return inside
 
 
+def middle_column(hu: Float32Array, inside: BoolArray, air_below_hu: float) -> float:
+    """Column of the middle of the body, in the slices that hold enclosed air."""
+    slices = inside.any(axis=(1, 2))
+    tissue = (hu[slices] > air_below_hu).sum(axis=(0, 1))
+    return float(np.average(np.arange(hu.shape[2]), weights=tissue)) if tissue.any() else hu.shape[2] / 2
+
+
 def lung_parts(hu: Float32Array, inside: BoolArray, minimum_voxels: float) -> BoolArray:
     """Keep the parts of the enclosed air that are large enough and hold tissue in their depth."""
     labels, count = ndimage.label(inside)

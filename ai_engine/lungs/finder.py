@@ -10,7 +10,7 @@ from ai_engine.domain import BoolArray, CtVolume
 from ai_engine.errors import NoLungs
 from ai_engine.grid import Float32Array, Grid, grid_over
 from ai_engine.lungs.airways import airways
-from ai_engine.lungs.body import bounding_box, enclosed_air, lung_parts
+from ai_engine.lungs.body import bounding_box, enclosed_air, lung_parts, middle_column
 from ai_engine.lungs.hull import Closing, hull_of
 from ai_engine.lungs.sides import parted
 
@@ -81,17 +81,18 @@ class ThresholdLungs:
         hu = grid.sample(volume.hu)
         inside = enclosed_air(hu, self.air_below_hu)
         box = bounding_box(inside, margin=8)
-        air, sides = self._lungs(hu[box], inside[box])
+        middle = middle_column(hu, inside, self.air_below_hu) - box[2].start
+        air, sides = self._lungs(hu[box], inside[box], middle)
         whole_air, whole_sides = np.zeros(hu.shape, dtype=bool), np.zeros(hu.shape, dtype=np.uint8)
         whole_air[box], whole_sides[box] = air, sides
         return Lungs(grid, whole_sides, whole_air, _cut(whole_air, self.step_mm))
 
-    def _lungs(self, hu: Float32Array, inside: BoolArray) -> tuple[BoolArray, NDArray[np.uint8]]:
+    def _lungs(self, hu: Float32Array, inside: BoolArray, middle: float) -> tuple[BoolArray, NDArray[np.uint8]]:
         wall = ndimage.binary_dilation(airways(hu, inside, self.step_mm))
         air = lung_parts(hu, inside & ~wall, self.minimum_ml * 1000 / self.step_mm**3)
         if not air.any():
             raise NoLungs("no lung found: too little air inside the body, or none with the texture of lung")
-        return air, hull_of(parted(air), self.step_mm, self.closing)
+        return air, hull_of(parted(air, middle), self.step_mm, self.closing)
 
 
 def _cut(air: BoolArray, step_mm: float) -> tuple[str, ...]:

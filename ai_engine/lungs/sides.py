@@ -9,7 +9,7 @@ from ai_engine.domain import BoolArray
 RIGHT, LEFT = 1, 2
 
 
-def parted(air: BoolArray) -> NDArray[np.uint8]:
+def parted(air: BoolArray, middle: float) -> NDArray[np.uint8]:
     """Label the right and the left lung.
 
     Lungs that touch, at the junction lines, are eroded until they come apart; then each point goes to the nearer core.
@@ -18,24 +18,28 @@ def parted(air: BoolArray) -> NDArray[np.uint8]:
     ----------
     air : (k, r, c) bool
         Turned: c runs to the left of the patient.
+    middle : float
+        Column of the middle of the body.
 
     Returns
     -------
     (k, r, c) uint8
         0, ``RIGHT`` or ``LEFT``.
     """
-    columns = np.nonzero(air.any(axis=(0, 1)))[0]
-    middle = (columns[0] + columns[-1]) / 2
-    depth = ndimage.distance_transform_cdt(air, metric="taxicab")
-    seeds = np.zeros(air.shape, dtype=np.uint8)
-    for threshold in range(12):
-        seeds = _cores(depth > threshold, middle)
-        if (seeds == RIGHT).any() and (seeds == LEFT).any():
-            break
-    if not seeds.any():
-        return seeds
+    seeds = _separate_cores(air, middle)
     nearest = ndimage.distance_transform_cdt(seeds == 0, metric="taxicab", return_distances=False, return_indices=True)
     return np.where(air, seeds[tuple(nearest)], 0).astype(np.uint8)
+
+
+def _separate_cores(air: BoolArray, middle: float) -> NDArray[np.uint8]:
+    """Erode until there is a core on either side; if there never is, the lungs as they are."""
+    depth = ndimage.distance_transform_cdt(air, metric="taxicab")
+    whole = _cores(air, middle)
+    for threshold in range(12):
+        cores = _cores(depth > threshold, middle)
+        if (cores == RIGHT).any() and (cores == LEFT).any():
+            return cores
+    return whole
 
 
 def _cores(mask: BoolArray, middle: float) -> NDArray[np.uint8]:

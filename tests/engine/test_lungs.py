@@ -62,11 +62,14 @@ def test_a_mass_on_the_ribs_lies_within_the_hull(chest, depth_mm, width_mm):
     assert in_hull(lungs_of(chest), mass) > 0.75  # the dent is filled straight across, the wall is round
 
 
-def test_one_lung_is_enough(chest):
-    chest[:, :, : SHAPE[2] // 2][chest[:, :, : SHAPE[2] // 2] == LUNG] = TISSUE
+@pytest.mark.parametrize(("lost", "kept"), [(RIGHT, LEFT), (LEFT, RIGHT)])
+def test_one_lung_is_enough_and_keeps_its_side(chest, lost, kept):
+    middle = SHAPE[2] // 2
+    half = chest[:, :, :middle] if lost == RIGHT else chest[:, :, middle:]
+    half[half == LUNG] = TISSUE
     lungs = lungs_of(chest)
-    assert not (lungs.sides == RIGHT).any()
-    assert (lungs.sides == LEFT).any()
+    assert not (lungs.sides == lost).any()
+    assert (lungs.sides == kept).any()
 
 
 def test_air_under_a_blanket_and_gas_in_the_bowel_are_not_lung(chest):
