@@ -77,17 +77,20 @@ class Embedded:
         wait_until(lambda: len(self.node.children()) == 2, 30, "both workers run")
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
         self._seen: int | None = None  # who was at work last
-        self.node.start()
-        self._store = self.node.store
+        with ExitStack() as stack:
+            self._begin(stack)
+            self._stack = stack.pop_all()
         return self
+
+    def _begin(self, stack: ExitStack) -> None:
+        stack.enter_context(self.node)
+        self._store = self.node.store
+        stack.callback(self._store.close)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store.close()
-        self.node.__exit__(kind, error, trace)
         self._stack.close()
 
 
@@ -134,18 +137,15 @@ class WithCelery(Embedded):
         if not self._broker.is_running:
             self._broker.start()
 
-    def __enter__(self) -> Self:
-        self._broker.start()
+    def _begin(self, stack: ExitStack) -> None:
+        stack.enter_context(self._broker)
         self._start_worker()
-        return super().__enter__()
+        stack.callback(self._kill_worker)
+        super()._begin(stack)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def _kill_worker(self) -> None:
         self.worker.kill()  # its processes end with it
         self.worker.wait()
-        self._broker.__exit__(kind, error, trace)
 
     def _start_worker(self) -> None:
         command = [sys.executable, "-m", "dicom_node", "worker", "--config", str(self.node.config)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -150,7 +150,10 @@ class RunningNode:
             store.close()
 
     def __enter__(self) -> Self:
-        self.start()
+        with ExitStack() as stack:
+            stack.push(self.__exit__)  # where it does not answer
+            self.start()
+            stack.pop_all()
         return self
 
     def __exit__(
