@@ -8,6 +8,7 @@ from ai_engine.engine import Engine
 from ai_engine.errors import NoLungs, OutOfMemory, VolumeError
 from ai_engine.geometry import krc_to_lps_mm
 from ai_engine.lungs import ThresholdLungs
+from ai_engine.phantom import LungPosition, Sphere, thorax
 from ai_engine.stages import Tier, weight_free
 from tests.support.plain_thorax import NODULE, plain_thorax, turned
 
@@ -56,6 +57,17 @@ def test_the_axes_run_from_edge_to_edge_of_the_segment(chest):
             start, end = (krc_to_lps_mm(chest.affine, at) for at in (axis.start_krc, axis.end_krc))
             assert np.linalg.norm(end - start) == pytest.approx(axis.length_mm, abs=0.06)
             assert axis.start_krc[0] == axis.end_krc[0] == finding.measurements.key_slice_k
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [7, 8])
+def test_balls_are_found_between_the_vessels_of_the_phantom_and_nothing_else_is(seed):
+    left, right = LungPosition(Laterality.LEFT, 0.3), LungPosition(Laterality.RIGHT, 0.7)
+    phantom = thorax((40, 384, 384), (2.5, 0.9, 0.9), seed, [Sphere(right, 12), Sphere(left, 9)])
+    findings = Engine().analyse(phantom.volume, NOBODY).findings
+    assert [finding.location.laterality for finding in findings] == [Laterality.RIGHT, Laterality.LEFT]
+    for finding, planted in zip(findings, phantom.planted, strict=True):
+        assert finding.measurements.mean_diameter_mm == pytest.approx(planted.diameter_mm, abs=0.8)
 
 
 def test_lungs_without_a_nodule_give_no_finding():
