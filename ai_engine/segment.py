@@ -57,7 +57,7 @@ class RegionGrowing:
             judged = growth.judge.judge(cube, candidate.diameter_mm)
             if judged is not None:
                 return _on_voxels(scene, cube, ndimage.binary_fill_holes(judged.mask))
-        mask = detached(grow(finest, growth.judge.height), growth.judge.shares[-1])
+        mask = detached(grow(finest, growth.judge.height, growth.judge.brightest_hu), growth.judge.shares[-1])
         return _on_voxels(scene, finest, ndimage.binary_fill_holes(mask))
 
     def _cube(self, scene: Scene, candidate: Candidate, preparation: Preparation, step_mm: float) -> Cube:

@@ -21,6 +21,7 @@ def ground_glass_judge() -> Judge:
     """Give the limits for ground glass: fainter, not tiny, with less vessel at its surface."""
     return Judge(
         height=0.4,  # ground glass fades at its edge, and the opening takes off the outermost
+        brightest_hu=-500.0,  # the edge is ground glass, even where the seed lies in a solid core
         shares=(0.35, 0.5, 0.65, 0.8),
         minimum_mm=10.0,
         maximum_vessel_share=0.1,

@@ -10,6 +10,7 @@ from ai_engine.domain import BoolArray
 from ai_engine.growing.cube import Cube
 from ai_engine.growing.region import Region, detached, grow
 from ai_engine.growing.shape import Shape, shape_of
+from ai_engine.scene import TISSUE_HU
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Judge:
 
     Attributes
     ----------
-    height : float
+    height, brightest_hu : float
         See ``grow``.
     shares : tuple of float
         Strengths of detachment, mildest first; the first whose mask passes is taken.
@@ -50,6 +51,7 @@ class Judge:
     """
 
     height: float = 0.5
+    brightest_hu: float = TISSUE_HU
     shares: tuple[float, ...] = (0.35, 0.5, 0.65)
     as_large: float = 0.7
     minimum_mm: float = 4.0
@@ -78,7 +80,7 @@ class Judge:
         EmptySegment
             Nothing stands out from the lung at the seed.
         """
-        region = grow(cube, self.height)
+        region = grow(cube, self.height, self.brightest_hu)
         smallest_mm, largest_mm = self.as_large * diameter_mm, diameter_mm / self.as_large**2
         if 2 * region.inner_radius * cube.grid.step_mm < self.minimum_thickness * smallest_mm:
             return None  # too thin to pass, however it is detached

@@ -13,6 +13,7 @@ from scipy import ndimage
 from ai_engine.domain import BoolArray, FloatArray
 from ai_engine.errors import EmptySegment
 from ai_engine.growing.cube import Cube
+from ai_engine.scene import TISSUE_HU
 
 Index = tuple[int, int, int]
 
@@ -42,7 +43,7 @@ class Region:
         return float(self.depth[self.top])
 
 
-def grow(cube: Cube, height: float = 0.5) -> Region:
+def grow(cube: Cube, height: float = 0.5, brightest_hu: float = TISSUE_HU) -> Region:
     """Grow the region of a cube's seed.
 
     Parameters
@@ -51,6 +52,8 @@ def grow(cube: Cube, height: float = 0.5) -> Region:
         Around the candidate.
     height : float
         Where the edge is, as a share of the contrast. A blurred sharp edge is at one half.
+    brightest_hu : float
+        The nodule is taken to be no brighter than this at its edge, whatever its seed is.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def grow(cube: Cube, height: float = 0.5) -> Region:
         Nothing stands out from the lung at the seed.
     """
     near = tuple(slice(max(int(i) - 1, 0), int(i) + 2) for i in cube.seed)
-    threshold = cube.background_hu + height * (float(np.median(cube.hu[near])) - cube.background_hu)
+    seed_hu = min(float(np.median(cube.hu[near])), brightest_hu)
+    threshold = cube.background_hu + height * (seed_hu - cube.background_hu)
     labels, _ = ndimage.label((cube.hu > threshold) & cube.hull)
     touched = labels[near][labels[near] > 0]
     if threshold <= cube.background_hu or not len(touched):
