@@ -21,6 +21,8 @@ MAX_ASSOCIATE_RQ = 262144
 _SMALL_BUFFER, _LARGE_BUFFER = 4096, 2 * MAX_PDU
 # Some peers count the header in; none has reason to go far beyond what was announced.
 _TOLERATED_PDU = 4 * MAX_PDU
+# How often a waiting thread looks at the clock.
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Connection:
         self._start = self._end = 0
         # A response waits for nothing: without this, small answers may wait 40 ms for an acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The kernel wakes us, so that no call needs another one before it to wait or to set a timeout.
+        tick_s = min(_TICK_S, idle_timeout_s, pdu_timeout_s)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, option, _timeval(tick_s))
 
     def expect_data(self) -> None:
         """Take the large buffer: the peer is a known one now."""
@@ -117,11 +123,15 @@ class Connection:
 
     def send(self, pdu: bytes) -> None:
         """Send; raises ConnectionLost where the peer does not take it in time."""
-        try:
-            self._socket.settimeout(self._pdu_timeout_s)
-            self._socket.sendall(pdu)
-        except OSError as error:
-            raise ConnectionLost(f"nothing can be sent any more ({error})") from error
+        left, deadline = memoryview(pdu), self._clock() + self._pdu_timeout_s
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                if self._clock() > deadline:
+                    raise ConnectionLost("the peer does not take what is sent") from None
+            except OSError as error:
+                raise ConnectionLost(f"nothing can be sent any more ({error})") from error
 
     def interrupt(self) -> None:
         """Make a reading thread see the end of the connection; may be called by any thread."""
@@ -153,16 +163,20 @@ class Connection:
             rest = bytes(self._buffer[self._start : self._end])
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
-        left = deadline - self._clock()
-        try:
-            if left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left)
-            n_bytes = self._socket.recv_into(self._buffer[self._end :])
-        except TimeoutError:
-            raise PeerSilent("no more bytes in time") from None
-        except OSError as error:
-            raise ConnectionLost(str(error)) from error
-        if not n_bytes:
-            raise ConnectionLost("the peer closed the connection")
-        self._end += n_bytes
+        while self._clock() < deadline:
+            try:
+                n_bytes = self._socket.recv_into(self._buffer[self._end :])
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ConnectionLost(str(error)) from error
+            if not n_bytes:
+                raise ConnectionLost("the peer closed the connection")
+            self._end += n_bytes
+            return
+        raise PeerSilent("no more bytes in time")
+
+
+def _timeval(seconds: float) -> bytes:
+    """Pack a struct timeval."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))

@@ -31,8 +31,9 @@ from dicom_node.errors import (
 from dicom_node.objects import identity
 from dicom_node.objects.disk import as_spool_error
 from dicom_node.objects.identity import Sameness
+from dicom_node.objects.incoming import GATHERED_BYTES, Incoming
 from dicom_node.objects.part10 import Announced
-from dicom_node.objects.spool import Incoming, Spool
+from dicom_node.objects.spool import Spool
 from dicom_node.settings import CallingPeer, Settings
 
 _LOG = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Reception:
         self._calling_ae_title = ""
         self._id: int | None = None
         self._n_stored = self._n_refused = 0
+        self._gathering = bytearray()
 
     def __str__(self) -> str:
         """Say which association this is, for the log."""
@@ -164,7 +166,8 @@ class Reception:
         return Answer(statuses.SUCCESS)
 
     def _store(self, announced: Announced, data_set: Iterator[memoryview]) -> None:
-        incoming = self._stores.spool.open_incoming(announced)
+        self._gathering = self._gathering or bytearray(GATHERED_BYTES)
+        incoming = self._stores.spool.open_incoming(announced, self._gathering)
         try:
             for piece in data_set:
                 incoming.write(piece)

@@ -20,7 +20,7 @@ from dicom_node.domain import InstanceRef
 from dicom_node.errors import InstanceUnreadable
 from dicom_node.objects.elements import Elements, Encoding, PixelElement
 from dicom_node.objects.elements import walk as walk_elements
-from dicom_node.objects.source import InflatedSource, Source
+from dicom_node.objects.source import ForwardFile, InflatedSource, Source
 
 _IMPLICIT_LE, _EXPLICIT_LE, _EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 # Deflated Explicit VR Little Endian; the two JPIP syntaxes that are deflated as well.
@@ -120,15 +120,19 @@ def walk(path: Path) -> Walked:
     """
     with path.open("rb", buffering=0) as file:
         transfer_syntax_uid, offset = _begin(file)
-        size = path.stat().st_size
-        found = _elements(file, transfer_syntax_uid, size - offset)
+        return walk_data_set(file, transfer_syntax_uid, offset, path.stat().st_size - offset)
+
+
+def walk_data_set(file: ForwardFile, transfer_syntax_uid: str, offset: int, n_bytes: int) -> Walked:
+    """Walk the data set of ``n_bytes`` that begins where the file stands, which is at ``offset``; raises as above."""
+    found = _elements(file, transfer_syntax_uid, n_bytes)
     header = _header(found, little=transfer_syntax_uid != _EXPLICIT_BE)
     _check_pixels(header, found.pixels, transfer_syntax_uid)
-    return Walked(transfer_syntax_uid, header, offset, size - offset, found.n_bytes)
+    return Walked(transfer_syntax_uid, header, offset, n_bytes, found.n_bytes)
 
 
-def instance_ref(path: Path, digest: str = "") -> InstanceRef:
-    """Describe any DICOM file on disk; its digest is computed unless given.
+def instance_ref(path: Path) -> InstanceRef:
+    """Describe any DICOM file on disk.
 
     Raises
     ------
@@ -136,6 +140,11 @@ def instance_ref(path: Path, digest: str = "") -> InstanceRef:
         Cut, damaged, not a DICOM instance, or without one of its four mandatory UIDs.
     """
     walked = walk(path)
+    return ref_of(walked, path, data_set_digest(path, walked.offset))
+
+
+def ref_of(walked: Walked, path: Path, digest: str) -> InstanceRef:
+    """Describe what was walked; raises InstanceUnreadable where one of the four mandatory UIDs is missing."""
     return InstanceRef(
         path=path,
         study_instance_uid=_uid(walked, "StudyInstanceUID"),
@@ -143,7 +152,7 @@ def instance_ref(path: Path, digest: str = "") -> InstanceRef:
         sop_instance_uid=_uid(walked, "SOPInstanceUID"),
         sop_class_uid=_uid(walked, "SOPClassUID"),
         transfer_syntax_uid=walked.transfer_syntax_uid,
-        digest=digest or data_set_digest(path, walked.offset),
+        digest=digest,
         n_bytes=walked.n_bytes,
         header=walked.header,
     )
@@ -200,7 +209,7 @@ def _guess(start: bytes) -> str:
     return _EXPLICIT_LE if start[4:6].isalpha() and start[4:6].isupper() else _IMPLICIT_LE
 
 
-def _elements(file: BinaryIO, transfer_syntax_uid: str, n_bytes: int) -> Elements:
+def _elements(file: ForwardFile, transfer_syntax_uid: str, n_bytes: int) -> Elements:
     if transfer_syntax_uid in _DEFLATED:
         return walk_elements(InflatedSource(file, _MAX_INFLATED), Encoding(explicit=True, little=True), _RECORDED)
     explicit, little = transfer_syntax_uid != _IMPLICIT_LE, transfer_syntax_uid != _EXPLICIT_BE

@@ -1,11 +1,40 @@
 """The bytes of a data set, read forward through a window: from a file, or inflated piece by piece."""
 
+import os
 import zlib
-from typing import BinaryIO
+from typing import Protocol
 
 from dicom_node.errors import InstanceUnreadable
 
 _WINDOW = 1 << 16
+
+
+class ForwardFile(Protocol):
+    """What is asked of a file here."""
+
+    def read(self, n_bytes: int, /) -> bytes:
+        """Return the next bytes, fewer only at the end."""
+
+    def seek(self, n_bytes: int, whence: int, /) -> object:
+        """Move by so many bytes (``whence`` is 1)."""
+
+
+class OpenFile:
+    """A file that is already open for writing, read from ``offset`` on; its own position stays where it is."""
+
+    def __init__(self, fd: int, offset: int) -> None:
+        self._fd = fd
+        self._at = offset
+
+    def read(self, n_bytes: int, /) -> bytes:
+        """Return the next bytes, fewer only at the end."""
+        data = os.pread(self._fd, n_bytes, self._at)
+        self._at += len(data)
+        return data
+
+    def seek(self, n_bytes: int, _whence: int, /) -> None:
+        """Move by so many bytes."""
+        self._at += n_bytes
 
 
 class Source:
@@ -19,7 +48,7 @@ class Source:
         Number of bytes in all, where that is known before they are read.
     """
 
-    def __init__(self, file: BinaryIO, n_bytes: int) -> None:
+    def __init__(self, file: ForwardFile, n_bytes: int) -> None:
         self.window = b""
         self.at = 0
         self.limit: int | None = n_bytes
@@ -80,7 +109,7 @@ class InflatedSource(Source):
         The stream is damaged, cut, followed by other bytes, or grows beyond ``max_bytes``.
     """
 
-    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+    def __init__(self, file: ForwardFile, max_bytes: int) -> None:
         super().__init__(file, 0)
         self.limit = None
         self._left = max_bytes

@@ -13,6 +13,7 @@ synced, in this order.
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import shutil
@@ -26,101 +27,16 @@ from uuid import uuid4
 from pydicom import Dataset
 
 from dicom_node.domain import InstanceRef
-from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, SpoolError, UidMismatch
-from dicom_node.objects import part10
+from dicom_node.errors import DiskFull, InstanceUnreadable
 from dicom_node.objects.disk import FolderSync, as_spool_error
 from dicom_node.objects.headers import instance_ref, media_storage_sop_instance_uid
+from dicom_node.objects.incoming import GATHERED_BYTES, Incoming
 from dicom_node.objects.part10 import Announced
 
 _LOG = logging.getLogger(__name__)
 _MB = 1 << 20
 # A file waits seconds for its row in the ledger; a busy site receives ten thousand an hour.
 _RECENT_S = 3600.0
-
-
-class Incoming:
-    """One data set that is arriving: a temporary Part 10 file and the digest of what came so far.
-
-    Attributes
-    ----------
-    announced : Announced
-        What the C-STORE request said of it.
-    n_bytes : int
-        Bytes of the data set written so far.
-    """
-
-    def __init__(self, path: Path, announced: Announced, max_bytes: int) -> None:
-        self.path = path
-        self.announced = announced
-        self.n_bytes = 0
-        self._max_bytes = max_bytes
-        self._digest = hashlib.sha256()
-        with as_spool_error():
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        try:
-            self._write(part10.head(announced))
-        except SpoolError:
-            self.abort()
-            raise
-
-    def write(self, piece: bytes | memoryview) -> None:
-        """Append the next bytes of the data set.
-
-        Raises
-        ------
-        ObjectTooLarge
-            It would grow beyond ``max_object_mb``.
-        SpoolError
-            The disk did not take it.
-        """
-        self.n_bytes += len(piece)
-        if self.n_bytes > self._max_bytes:
-            raise ObjectTooLarge(f"larger than max_object_mb = {self._max_bytes // _MB}")
-        self._write(piece)
-        self._digest.update(piece)
-
-    def abort(self) -> None:
-        """Forget it: the temporary file is removed. May be called twice, and after the file was kept."""
-        self._close()
-        self.path.unlink(missing_ok=True)
-
-    def check(self) -> InstanceRef:
-        """Walk what was written to its end; returns the reference, its path still the temporary file.
-
-        Raises
-        ------
-        InstanceUnreadable
-            The data set is cut or damaged.
-        UidMismatch
-            It is not the instance that was announced.
-        """
-        with as_spool_error():
-            # Linux begins to write what it is told will not be needed: the sync then waits for less. Measured here:
-            # a quarter less on a busy disk.
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            ref = instance_ref(self.path, self._digest.hexdigest())
-        if ref.sop_instance_uid != self.announced.sop_instance_uid:
-            raise UidMismatch("the SOP Instance UID of the data set is not that of the request")
-        if ref.sop_class_uid != self.announced.sop_class_uid:
-            raise UidMismatch("the SOP Class UID of the data set is not that of the request")
-        return ref
-
-    def sync(self) -> None:
-        """Have the file on the disk itself, then close it."""
-        with as_spool_error():
-            os.fsync(self._fd)
-        self._close()
-
-    def _write(self, piece: bytes | memoryview) -> None:
-        view = memoryview(piece)
-        with as_spool_error():
-            while view:
-                view = view[os.write(self._fd, view) :]
-
-    def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
 
 
 class Spool:
@@ -143,11 +59,17 @@ class Spool:
         self._min_free_mb = min_free_mb
         self._max_bytes = max_object_mb * _MB
         self._folders = FolderSync()
+        self._session, self._numbers = uuid4().hex, itertools.count(1)
         for folder in (self.received, self.incoming, self._results, self._quarantine):
             self._make(folder)
 
-    def open_incoming(self, announced: Announced) -> Incoming:
+    def open_incoming(self, announced: Announced, gathering: bytearray | None = None) -> Incoming:
         """Begin to receive a data set.
+
+        Parameters
+        ----------
+        gathering : bytearray or None
+            Of ``GATHERED_BYTES``, to be used by one incoming data set at a time; made where it is not given.
 
         Raises
         ------
@@ -158,7 +80,8 @@ class Spool:
         """
         if (free := self.free_mb()) < self._min_free_mb:
             raise DiskFull(f"{free} MB free, min_free_mb is {self._min_free_mb}")
-        return Incoming(self.incoming / f"{uuid4().hex}.part", announced, self._max_bytes)
+        path = self.incoming / f"{self._session}-{next(self._numbers)}.part"
+        return Incoming(path, announced, self._max_bytes, gathering or bytearray(GATHERED_BYTES))
 
     def keep(self, incoming: Incoming, called_ae_title: str, ref: InstanceRef) -> InstanceRef:
         """Make a checked instance durable under its final name: file synced, renamed, folder synced.
@@ -172,6 +95,7 @@ class Spool:
         incoming.sync()
         self._make(path.parent)
         self._rename(incoming.path, path)
+        incoming.was_moved()
         return replace(ref, path=path)
 
     def holds(self, called_ae_title: str, ref: InstanceRef) -> bool:

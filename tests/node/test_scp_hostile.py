@@ -187,9 +187,6 @@ class DrippingSocket:
     def recv_into(self, buffer: memoryview) -> int:
         return self._wrapped.recv_into(buffer[:1])
 
-    def settimeout(self, timeout_s: float) -> None:
-        self._wrapped.settimeout(timeout_s)
-
     def setsockopt(self, *_: int) -> None:
         pass
 

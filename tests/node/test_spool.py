@@ -1,5 +1,6 @@
 """What has a name outside ``incoming`` is whole and durable; what was refused is put aside, and nothing is lost."""
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from dicom_node.errors import DiskFull, InstanceUnreadable, ObjectTooLarge, SpoolError, UidMismatch
 from dicom_node.objects.disk import FolderSync
+from dicom_node.objects.incoming import GATHERED_BYTES, Incoming
 from dicom_node.objects.part10 import Announced
-from dicom_node.objects.spool import Incoming, Spool
+from dicom_node.objects.spool import Spool
 from tests.support.instances import CT_STORAGE, EXPLICIT_LE, ct, data_set
 
 CALLED = "EMERALD"
@@ -34,6 +36,13 @@ def received(spool: Spool, data: bytes | None = None, **changes: str) -> Incomin
     return incoming
 
 
+def refused(spool: Spool) -> Path:
+    incoming = received(spool, b"not DICOM")
+    with pytest.raises(InstanceUnreadable):
+        incoming.check()
+    return incoming.path
+
+
 def files_in(spool: Spool) -> list[Path]:
     return sorted(path.relative_to(spool.root) for path in spool.root.rglob("*") if path.is_file())
 
@@ -51,6 +60,18 @@ def test_a_kept_instance_is_the_data_set_as_received_in_a_part_10_file(spool: Sp
     assert kept.path.read_bytes().endswith(data_set(ct()))
     assert kept.n_bytes == len(data_set(ct()))
     assert files_in(spool) == [kept.path.relative_to(spool.root)]
+
+
+def test_a_data_set_longer_than_what_is_gathered_is_kept_whole(spool: Spool) -> None:
+    ds = ct()
+    ds.Rows, ds.Columns, ds.PixelData = 550, 600, os.urandom(550 * 600 * 2)
+    incoming = received(spool, data_set(ds))
+    assert len(data_set(ds)) > GATHERED_BYTES
+
+    kept = spool.keep(incoming, CALLED, incoming.check())
+
+    assert kept.path.read_bytes().endswith(data_set(ds))
+    assert kept.digest == hashlib.sha256(data_set(ds)).hexdigest()
 
 
 def test_names_in_the_spool_say_nothing_of_the_patient(spool: Spool) -> None:
@@ -111,7 +132,7 @@ def test_abort_after_keeping_removes_nothing(spool: Spool) -> None:
 
 def test_the_quarantine_holds_a_refused_file_once_and_says_why(spool: Spool) -> None:
     for _ in range(2):
-        aside = spool.quarantine(received(spool, b"not DICOM").path, "not DICOM at all")
+        aside = spool.quarantine(refused(spool), "not DICOM at all")
 
     assert aside.read_bytes().endswith(b"not DICOM")
     assert aside.with_suffix(".txt").read_text() == "not DICOM at all\n"
@@ -119,7 +140,8 @@ def test_the_quarantine_holds_a_refused_file_once_and_says_why(spool: Spool) -> 
 
 
 def test_a_result_is_written_whole_and_read_back(spool: Spool) -> None:
-    ds = pydicom.dcmread(spool.quarantine(received(spool).path, "").with_suffix(".dcm"))
+    incoming = received(spool)
+    ds = pydicom.dcmread(spool.keep(incoming, CALLED, incoming.check()).path)
 
     path = spool.write_result(7, "seg", ds)
 
