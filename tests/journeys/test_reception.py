@@ -154,8 +154,8 @@ def test_file_and_folder_are_synced_before_the_answer_leaves(tmp_path: Path) -> 
     [calls] = [text for path in tmp_path.glob("trace.*") if ".dcm" in (text := path.read_text())]
     folder = r"received/EMERALD/\w{16}"
     wanted = [
-        r"fsync\(\d+<\S+incoming/\w+\.part>\) = 0",
-        rf'rename\("\S+incoming/\w+\.part", "\S+{folder}/\w+\.dcm"\) = 0',
+        r"fsync\(\d+<\S+incoming/[\w-]+\.part>\) = 0",
+        rf'rename\("\S+incoming/[\w-]+\.part", "\S+{folder}/\w+\.dcm"\) = 0',
         rf"fsync\(\d+<\S+{folder}>\) = 0",
         r"pwrite64\(\d+<\S+ledger\.sqlite-wal>",  # the row is committed; after a power cut the file makes it anew
         r'sendto\(\d+<\S+>, "\\4\\0',  # P-DATA-TF: the response
