@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from dicom_node.domain import InstanceRef
@@ -29,6 +30,7 @@ class _Arrival:
     ref: InstanceRef
 
 
+_DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
 # One of each for every image received: built once.
 _HELD = sa.select(t.instances).where(
     t.instances.c.called_ae_title == sa.bindparam("called_ae_title"),
@@ -44,6 +46,19 @@ _LATEST_JOB = (
     .limit(1)
 )
 _INSERT_INSTANCE = sa.insert(t.instances)
+
+
+def _insert_of_receiving_study(insert_of_dialect: Any) -> Any:
+    """Build the statement for the usual case: a new instance of a study that is being received; else no row."""
+    given = [column for column in t.instances.c if column.name not in ("id", "revision", "removing_at", "removed_at")]
+    values = [sa.bindparam(column.name, type_=column.type) for column in given]
+    job = _LATEST_JOB.subquery()
+    receiving = sa.select(*values, job.c.revision).where(job.c.state == JobState.RECEIVING)
+    names = [*(column.name for column in given), "revision"]
+    return insert_of_dialect(t.instances).from_select(names, receiving).on_conflict_do_nothing()
+
+
+_INSERT_USUAL = {name: _insert_of_receiving_study(module.insert) for name, module in _DIALECTS.items()}
 
 
 class Reception(Ledger):
@@ -178,15 +193,19 @@ def _n_held(connection: Connection, job: AnyRow) -> int:
 
 
 def _note(connection: Connection, arrival: _Arrival, now: datetime) -> bool:
-    row = _held(connection, arrival.called_ae_title, arrival.ref.sop_instance_uid)
-    if row is not None and row.removed_at is None:
-        return False
-    columns = {
+    columns: dict[str, Any] = {
         **columns_of_instance(arrival.ref),
         "called_ae_title": arrival.called_ae_title,
         "association_id": arrival.association_id,
-        "revision": _take_in(connection, arrival, now, "image received"),
         "received_at": now,
+    }
+    if connection.execute(_INSERT_USUAL[connection.dialect.name], columns).rowcount:
+        return True
+    row = _held(connection, arrival.called_ae_title, arrival.ref.sop_instance_uid)
+    if row is not None and row.removed_at is None:
+        return False
+    columns |= {
+        "revision": _take_in(connection, arrival, now, "image received"),
         "removing_at": None,
         "removed_at": None,
     }

@@ -42,7 +42,7 @@ class Incoming:
         self._gathering = memoryview(gathering)
         head = part10.head(announced)
         self._gathering[: len(head)] = head
-        self._n_head, self._digested_to, self._filled_to = len(head), len(head), len(head)
+        self._n_head = self._digest_from = self._filled_to = len(head)
         with as_spool_error():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
 
@@ -88,9 +88,6 @@ class Incoming:
         """
         self._flush()
         with as_spool_error():
-            # Linux begins to write what it is told will not be needed: the sync then waits for less. Measured here:
-            # a quarter less on a busy disk.
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
             written = OpenFile(self._fd, self._n_head)
             walked = headers.walk_data_set(written, self.announced.transfer_syntax_uid, self._n_head, self.n_bytes)
         ref = headers.ref_of(walked, self.path, self._digest.hexdigest())
@@ -111,12 +108,15 @@ class Incoming:
         self._is_here = False
 
     def _flush(self) -> None:
-        view = self._gathering[: self._filled_to]
-        self._digest.update(view[self._digested_to :])
+        left = gathered = self._gathering[: self._filled_to]
         with as_spool_error():
-            while view:
-                view = view[os.write(self._fd, view) :]
-        self._digested_to = self._filled_to = 0
+            while left:
+                left = left[os.write(self._fd, left) :]
+            # Linux begins at once to write what it is told will not be needed: the disk works while we digest and walk,
+            # and the sync waits for less. Measured here: a quarter less on a busy disk.
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._digest.update(gathered[self._digest_from :])
+        self._digest_from = self._filled_to = 0
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
