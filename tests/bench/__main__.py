@@ -26,7 +26,7 @@ _REAL = "ct-chest/lidc-idri-0002/dicom"
 def main() -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of the reception (3)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of the reception (5)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("bench-out"), metavar="DIR", help="for all of it (bench-out)")
     arguments = parser.parse_args()

@@ -52,6 +52,7 @@ def test_left_is_positive_x_and_heights_count_from_the_top(chest):
     assert left.centre_lps_mm[2] > right.centre_lps_mm[2]
 
 
+@pytest.mark.slow
 def test_either_direction_of_k_shows_the_same_chest():
     wanted = [Sphere(LEFT, 12)]
     head, feet = (thorax(SHAPE, SPACING, 7, wanted, Build(k_towards=to)) for to in ("head", "feet"))
@@ -64,6 +65,7 @@ def test_either_direction_of_k_shows_the_same_chest():
         assert phantom.volume.hu[k, r, c] == pytest.approx(35, abs=90)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_voxels(chest):
     again = thorax(SHAPE, SPACING, 7, [Sphere(LEFT, 9), Sphere(RIGHT, 12)])
     other = thorax(SHAPE, SPACING, 8, [Sphere(LEFT, 9), Sphere(RIGHT, 12)])
@@ -71,6 +73,7 @@ def test_the_same_seed_gives_the_same_voxels(chest):
     assert not np.array_equal(other.volume.hu, chest.volume.hu)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "cut"),
     [
@@ -141,6 +144,7 @@ def test_an_outline_keeps_its_volume_place_and_orientation():
     assert z[c > high].mean() > z[c < low].mean() + 3
 
 
+@pytest.mark.slow
 def test_a_nodule_beyond_the_pleura_is_cut_off():
     inside = thorax((24, 128, 128), (2.5, 2.8, 2.8), 1, [Sphere((110.0, -180.0, -140.0), 20)])
     across = thorax((24, 128, 128), (2.5, 2.8, 2.8), 1, [Sphere((128.0, -180.0, -140.0), 20)])
@@ -161,6 +165,7 @@ def test_what_cannot_be_planted_is_refused(wanted, what):
         thorax(SHAPE, SPACING, 1, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("height", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("inside_out", [0.0, 1.0])
 def test_a_wanted_position_leaves_the_whole_nodule_in_the_lung(height, inside_out):

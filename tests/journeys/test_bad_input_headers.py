@@ -135,6 +135,7 @@ def raw(change: tuple[str, bytes, str]) -> Change:
     return keyword, vr, b"" if vr == "SQ" else value + b" " * (len(value) % 2)
 
 
+@pytest.mark.slow
 # each example asks capsys for what it printed itself
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -188,6 +189,7 @@ def test_an_output_folder_that_cannot_be_made_is_named(
     assert str(tmp_path / "out") in printed
 
 
+@pytest.mark.slow
 def test_no_whole_uid_gets_into_the_log(slices: list[Dataset], tmp_path: Path) -> None:
     write(changed(slices[:5], ("FrameOfReferenceUID", "UI", b"1.02.3456789012 ")), tmp_path / "in")
     command = [sys.executable, "-m", "dicom_node", "analyse", str(tmp_path / "in"), "--out", str(tmp_path / "out")]

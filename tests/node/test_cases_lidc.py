@@ -70,6 +70,7 @@ def test_the_shared_patients_are_test_patients():
     assert all(split_of(case.upper()) is Split.TEST for case in SHARED)
 
 
+@pytest.mark.slow
 def test_the_demo_takes_outlines_of_training_patients_only(database):
     chosen = choose(database, np.random.default_rng(2), WISHES)
     assert [annotation.scan.split for annotation, _ in chosen] == [Split.TRAINING] * len(WISHES)

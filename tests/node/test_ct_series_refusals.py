@@ -216,6 +216,7 @@ def test_pixel_data_cut_off_after_reception(tmp_path):
     assert caught.value.reason is Reason.UNDECODABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
 def test_damaged_bytes_are_refused_or_read_never_an_error(tmp_path, syntax):
     chest, rng = small_chest(14), random.Random(7)

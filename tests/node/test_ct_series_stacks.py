@@ -18,6 +18,7 @@ from tests.support.data import data_dir, needs_data
 A0002 = data_dir() / "ct-chest/lung-pet-ct-dx-a0002"
 
 
+@pytest.mark.slow
 @needs_data
 def test_two_reconstructions_under_one_series_are_told_apart_by_their_kernel():
     soft, sharp = refs_in(A0002 / "series-b40f"), refs_in(A0002 / "series-b70f")
