@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 HuArray = NDArray[np.int16]
+UInt8Array = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

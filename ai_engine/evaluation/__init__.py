@@ -1,0 +1,1 @@
+"""Scores and baselines: every figure about the engine comes from here."""

@@ -1,0 +1,1 @@
+"""Training of the bundled networks, reproducible on two cores."""
