@@ -51,7 +51,7 @@ class Composite:
         The crop: at least 45 mm around the target's centre in the plane (or its radius plus 25 mm), and at least 6
         slices beyond both of its ends where the lung's series has them.
     labels : (k, r, c) uint8
-        0 background, 1 the target, 2 and on the distractors: further planted nodules, whole or cut by the crop's border.
+        0 background, 1 the target, 2 and on the distractors: other planted nodules, whole or cut by the border.
     is_sham : bool
         The target's place went through the same blending without a nodule; ``labels`` holds no 1, and
         ``sham_centre_krc`` says where it was.
