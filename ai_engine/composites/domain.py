@@ -55,6 +55,8 @@ class Composite:
     is_sham : bool
         The target's place went through the same blending without a nodule; ``labels`` holds no 1, and
         ``sham_centre_krc`` says where it was.
+    origin_krc : tuple of int or None
+        Index of ``hu[0, 0, 0]`` in that series (turned), so that its lungs can be cut out with it.
     lung : str
         Name of the series it was painted into.
     """
@@ -71,3 +73,4 @@ class Composite:
     seed: int
     is_sham: bool = False
     sham_centre_krc: tuple[float, float, float] | None = None
+    origin_krc: tuple[int, int, int] | None = None
