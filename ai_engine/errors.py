@@ -7,6 +7,7 @@
     ├ NoLungs            the volume holds no lung that can be analysed
     ├ EmptySegment       a candidate gave no mask
     ├ WeightsError       weights are missing or are not the ones expected: refuse to start
+    ├ TrainingError      a training run cannot start or go on as asked
     └ OutOfMemory        transient: another worker or a later moment may do
 """
 
@@ -31,6 +32,10 @@ class EmptySegment(EngineError):
 
 class WeightsError(EngineError):
     """Weights are missing, or are not the ones that settings name."""
+
+
+class TrainingError(EngineError):
+    """A training run cannot start, or cannot go on, as asked."""
 
 
 class OutOfMemory(EngineError):
