@@ -110,6 +110,11 @@ class Engine:
         progress("done", 1.0)
         return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds)
 
+    def search(self, scene: Scene) -> list[tuple[Candidate, Segment]]:
+        """Find and segment the nodules of a scene as ``analyse`` does, and leave it at that; all on the turned grid."""
+        detected = self._detected(scene, self._tier.detector.detect(scene))
+        return [(found.candidate, found.segment) for found in detected]
+
     def _detected(self, scene: Scene, candidates: list[Candidate]) -> list[_Detected]:
         """Segment the candidates; of two that turn out to be the same thing, the first stays."""
         taken = np.zeros(scene.volume.hu.shape, dtype=bool)
