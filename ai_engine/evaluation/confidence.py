@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import spearmanr
-
 from ai_engine.evaluation.domain import Row
 
 
@@ -46,6 +44,8 @@ def confidence_figures(contestant: str, rows: Sequence[Row], flag_below: float |
 def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     if len(pairs) < 3 or min(len(set(values)) for values in zip(*pairs, strict=True)) < 2:
         return None
+    from scipy.stats import spearmanr  # noqa: PLC0415 - takes half a second, and the command line imports this module
+
     return float(spearmanr(*zip(*pairs, strict=True)).statistic)
 
 

@@ -21,12 +21,14 @@ EMPTY_BELOW_HU = -700.0
 _VESSEL_POINTS = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Followed:
-    """How often a contestant did as the prompt said.
+    """How often a contestant did as the prompt said; counted up subject by subject.
 
     Attributes
     ----------
+    most : int
+        Prompts of either kind that are tried at most.
     n_distractors, n_empty : int
         Prompts of either kind.
     on_distractor : int
@@ -38,11 +40,24 @@ class Followed:
     """
 
     contestant: str
-    n_distractors: int
-    on_distractor: int
-    on_target: int
-    n_empty: int
-    empty: int
+    most: int = 100
+    n_distractors: int = 0
+    on_distractor: int = 0
+    on_target: int = 0
+    n_empty: int = 0
+    empty: int = 0
+
+    def watch(self, subject: Subject, contestant: Contestant, rng: np.random.Generator) -> None:
+        """Try both kinds of prompt on one subject, where it has a distractor and where it has empty lung."""
+        if subject.distractors and self.n_distractors < self.most:
+            fits, target = on_distractor(subject, contestant, rng)
+            self.n_distractors += 1
+            self.on_distractor += fits
+            self.on_target += target
+        if self.n_empty < self.most:
+            empty = on_empty_lung(subject, contestant, rng)
+            self.n_empty += empty is not None
+            self.empty += bool(empty)
 
 
 def on_distractor(subject: Subject, contestant: Contestant, rng: np.random.Generator) -> tuple[bool, bool]:

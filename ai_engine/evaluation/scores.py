@@ -59,10 +59,10 @@ def overlap(truth: BoolArray, mask: BoolArray) -> Overlap:
     ValueError
         The truth is empty: then none of these figures means anything.
     """
-    n_truth, n_mask = np.count_nonzero(truth), np.count_nonzero(mask)
+    n_truth, n_mask = int(np.count_nonzero(truth)), int(np.count_nonzero(mask))
     if not n_truth:
         raise ValueError("the truth is empty")
-    both = np.count_nonzero(truth & mask)
+    both = int(np.count_nonzero(truth & mask))
     return Overlap(
         dice=2 * both / (n_truth + n_mask),
         iou=both / (n_truth + n_mask - both),
@@ -103,8 +103,8 @@ def surface_distance_mm(truth: BoolArray, mask: BoolArray, spacing_mm: Spacing) 
 
 def volume_error(truth: BoolArray, mask: BoolArray) -> float:
     """Return (mask - truth) / truth, by voxel counts."""
-    n_truth = np.count_nonzero(truth)
-    return (np.count_nonzero(mask) - n_truth) / n_truth
+    n_truth = int(np.count_nonzero(truth))
+    return (int(np.count_nonzero(mask)) - n_truth) / n_truth
 
 
 def diameter_error_mm(truth: BoolArray, mask: BoolArray, spacing_mm: Spacing) -> float:

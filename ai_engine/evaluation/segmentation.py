@@ -3,6 +3,7 @@
 own detections -> prompted with a box -> prompted with a point -> baselines -> reader against reader
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -23,6 +24,20 @@ Found = Sequence[tuple[Candidate, Segment]]
 # around the truth, in a picture
 _MARGIN_MM = 15.0
 _PICTURED = (Protocol.OWN, Protocol.BOX)
+
+
+def rows_of(subject: Subject, contestants: Sequence[Contestant], seed: int) -> Iterator[Row]:
+    """Compute all rows of one subject; every contestant, and the baseline, gets the same prompts."""
+    for contestant in contestants:
+        yield from own_rows(subject, contestant, detections(subject, contestant))
+        yield from prompted_rows(subject, contestant, rng_of(subject, seed))
+    yield from baseline_rows(subject, rng_of(subject, seed))
+    yield from reader_rows(subject)
+
+
+def rng_of(subject: Subject, seed: int) -> np.random.Generator:
+    """Return the generator of a subject's prompts: the same in every run, whatever else is run."""
+    return np.random.default_rng([seed, zlib.crc32(subject.name.encode())])
 
 
 def own_rows(subject: Subject, contestant: Contestant, found: Found) -> list[Row]:
@@ -77,9 +92,16 @@ def _centre(segment: Segment) -> np.ndarray:
 
 def prompted_rows(subject: Subject, contestant: Contestant, rng: np.random.Generator) -> list[Row]:
     """Rows of a tier that is shown the lesion: by a jittered box, and by a point."""
-    truth = subject.lesion.truths[0].segment
-    rows = _against_all(subject, Protocol.BOX, contestant.name, answer(subject, contestant, box_of(truth, rng)))
-    return rows + _against_all(subject, Protocol.POINT, contestant.name, answer(subject, contestant, point_of(truth)))
+    if not subject.lesion.truths[0].is_outline:
+        return []
+    point = answer(subject, contestant, point_of(subject.lesion.truths[0].segment))
+    return box_rows(subject, contestant, rng) + _against_all(subject, Protocol.POINT, contestant.name, point)
+
+
+def box_rows(subject: Subject, contestant: Contestant, rng: np.random.Generator) -> list[Row]:
+    """Rows of a tier that is shown the lesion by a jittered box."""
+    box = box_of(subject.lesion.truths[0].segment, rng)
+    return _against_all(subject, Protocol.BOX, contestant.name, answer(subject, contestant, box))
 
 
 def answer(subject: Subject, contestant: Contestant, prompt: Prompt) -> Segment | None:
@@ -99,6 +121,8 @@ def baseline_rows(subject: Subject, rng: np.random.Generator) -> list[Row]:
             (baselines.IN_TRUTH_BOX, baselines.ellipsoid_in_box),
         ):
             rows.append(_row(subject, Protocol.BASELINE, name, truth, draw(truth.segment)))
+    if not subject.lesion.truths[0].is_outline:
+        return rows
     volume = subject.scene.volume
     prompt = box_of(subject.lesion.truths[0].segment, rng)
     ball = baselines.ellipsoid_in_prompt(prompt, volume.spacing_krc_mm, volume.hu.shape[0])
