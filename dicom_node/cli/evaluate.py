@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         help="print how good the AI is, and on what",
         description="Judge the tiers that can run here, beside baselines that need no image.",
     )
-    subjects = parser.add_subparsers(required=True, metavar="WHAT")
+    subjects = parser.add_subparsers(required=True, metavar="WHAT", help="what is judged")
     _add_segmentation(subjects)
 
 
