@@ -5,13 +5,13 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from ai_engine.composites.domain import Composite
+from ai_engine.composites.domain import Composite, Renderer
 from ai_engine.errors import EngineError
 from ai_engine.evaluation.composed import Composed
 from ai_engine.evaluation.contestants import Contestant, contestants
@@ -135,8 +135,15 @@ def case_rows(case: Case, material: Material, tiers: Sequence[Contestant], seed:
         yield from rows_of(Subject(lesion.name, material, scene, lesion), tiers, seed)
 
 
-def _composites(arguments: argparse.Namespace) -> Iterable[tuple[Composite, Lungs]]:
-    return ()
+def _composites(arguments: argparse.Namespace) -> Iterator[tuple[Composite, Lungs]]:
+    """Compose for both renderers, one crop at a time."""
+    from dicom_node.cases.judged_composites import judged_composites  # noqa: PLC0415 - not to slow other commands down
+
+    if arguments.composites:
+        for renderer in Renderer:
+            yield from judged_composites(
+                LidcDatabase(), _data(arguments), renderer, arguments.composites, arguments.seed
+            )
 
 
 def _command(arguments: argparse.Namespace) -> str:
