@@ -1,56 +1,15 @@
 """What a person, or a detector, would click: a box on one slice, or a point; drawn from the truth with a jitter."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import ndimage
 
-from ai_engine.domain import Segment
+from ai_engine.domain import BoxPrompt, PointPrompt, Prompt, Segment
 from ai_engine.evaluation.scores import key_slice
+
+__all__ = ["BoxPrompt", "PointPrompt", "Prompt", "box_of", "point_of"]
 
 # Each side of the box moves by up to this share of the box's extent, inwards or outwards.
 JITTER = 0.1
-
-
-@dataclass(frozen=True)
-class BoxPrompt:
-    """A box on one slice.
-
-    Attributes
-    ----------
-    k : int
-        The slice.
-    low_rc, high_rc : tuple of float
-        Edges in voxel indices of the turned volume, where integers are voxel centres: one voxel reaches from -0.5
-        to 0.5.
-    """
-
-    k: int
-    low_rc: tuple[float, float]
-    high_rc: tuple[float, float]
-
-    @property
-    def centre_krc(self) -> tuple[float, float, float]:
-        """Middle of the box."""
-        (r0, c0), (r1, c1) = self.low_rc, self.high_rc
-        return float(self.k), (r0 + r1) / 2, (c0 + c1) / 2
-
-    def side_mm(self, spacing_krc_mm: tuple[float, float, float]) -> float:
-        """Mean of the two sides."""
-        sides = np.subtract(self.high_rc, self.low_rc) * spacing_krc_mm[1:]
-        return float(sides.mean())
-
-
-@dataclass(frozen=True)
-class PointPrompt:
-    """One voxel of the nodule, in voxel indices of the turned volume."""
-
-    k: int
-    r: int
-    c: int
-
-
-Prompt = BoxPrompt | PointPrompt
 
 
 def box_of(truth: Segment, rng: np.random.Generator, jitter: float = JITTER) -> BoxPrompt:
