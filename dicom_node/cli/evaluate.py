@@ -137,13 +137,12 @@ def case_rows(case: Case, material: Material, tiers: Sequence[Contestant], seed:
 
 def _composites(arguments: argparse.Namespace) -> Iterator[tuple[Composite, Lungs]]:
     """Compose for both renderers, one crop at a time."""
+    if not arguments.composites:
+        return
     from dicom_node.cases.judged_composites import judged_composites  # noqa: PLC0415 - not to slow other commands down
 
-    if arguments.composites:
-        for renderer in Renderer:
-            yield from judged_composites(
-                LidcDatabase(), _data(arguments), renderer, arguments.composites, arguments.seed
-            )
+    for renderer in Renderer:
+        yield from judged_composites(LidcDatabase(), _data(arguments), renderer, arguments.composites, arguments.seed)
 
 
 def _command(arguments: argparse.Namespace) -> str:
