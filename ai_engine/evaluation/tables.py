@@ -19,7 +19,8 @@ _NOTES = {
     "well it works on others. Every lesion is given on its own; no mean is formed.",
     Material.COMPOSITES_A: "Nodules that readers of LIDC-IDRI outlined in test patients, painted by renderer A (the "
     "one used for training) into lungs that are never used for training. They compare contestants with each other; "
-    "they do not say how well real nodules are outlined.",
+    "they do not say how well real nodules are outlined. The search for own detections runs in the crop around the "
+    "nodule, not in a whole lung.",
     Material.COMPOSITES_B: "As above, painted by renderer B, which training never uses.",
     Material.LIDC: "Nodules that at least 3 readers outlined; truth: the voxels of at least half of them.",
     Material.LUNA16: "Nodules that at least 3 readers outlined; truth: the voxels of at least half of them.",
