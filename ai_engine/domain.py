@@ -147,12 +147,15 @@ class Segment:
     origin_krc : tuple of int
         Index in the volume of ``mask[0, 0, 0]``.
     confidence : float or None
-        Agreement of the segmenter with itself, 0 to 1; None where the tier does not measure it.
+        Agreement of the segmenter with itself and with other means, 0 to 1; None where the tier does not measure it.
+    is_doubtful : bool
+        The confidence is so low that the outline has to be looked at.
     """
 
     mask: BoolArray
     origin_krc: tuple[int, int, int]
     confidence: float | None = None
+    is_doubtful: bool = False
 
     @property
     def box(self) -> tuple[slice, slice, slice]:

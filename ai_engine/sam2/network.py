@@ -6,7 +6,7 @@ leaned on, ``track_step`` with its dict of outputs; ``tests/engine/test_sam2_net
 own ``SAM2VideoPredictor``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 # Labels of point prompts (sam2/modeling/sam/prompt_encoder.py).
 POSITIVE, NEGATIVE, BOX_LOW, BOX_HIGH, NO_POINT = 1, 0, 2, 3, -1
 
-_OWN = "compact"
+# The configuration that is ours.
+OWN = "compact"
 
 
 def build(config: str, *, image_size: int | None = None, seed: int = 0) -> nn.Module:
@@ -51,7 +52,7 @@ def build(config: str, *, image_size: int | None = None, seed: int = 0) -> nn.Mo
 def _configuration(config: str) -> Any:
     from omegaconf import OmegaConf  # noqa: PLC0415
 
-    if config == _OWN:
+    if config == OWN:
         return OmegaConf.create(resources.files("ai_engine.sam2").joinpath("configs", f"{config}.yaml").read_text())
     published = resources.files("sam2").joinpath("configs", "sam2.1", f"{config}.yaml")
     model = OmegaConf.create(published.read_text()).model
@@ -116,36 +117,48 @@ def forward_clip(network: nn.Module, frames: Tensor, points: Tensor, point_label
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What the image encoder says of n frames, finest level first.
+    """What the image encoder says of n frames.
 
     Attributes
     ----------
-    maps, positions : tuple of Tensor
-        Of each level (n, channels, height, width): features, and the encoding of place.
+    maps : tuple of Tensor
+        Each (n, channels, height, width), finest first.
+    position : Tensor
+        (1, channels, height, width): the encoding of place on the coarsest map, the same for all frames.
     """
 
     maps: tuple[Tensor, ...]
-    positions: tuple[Tensor, ...]
+    position: Tensor
 
     def rows(self, index: Tensor) -> "Features":
         """Take frames by their index (m,) int64, repeated if need be."""
-        return Features(tuple(level[index] for level in self.maps), tuple(level[index] for level in self.positions))
+        return Features(tuple(level[index] for level in self.maps), self.position)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """Height and width of each level."""
         return [(level.shape[-2], level.shape[-1]) for level in self.maps]
 
-    def flat(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Lay levels out as ``SAM2Base`` wants them: (height * width, n, channels)."""
-        return [level.flatten(2).permute(2, 0, 1) for level in levels]
+    @property
+    def flat_maps(self) -> list[Tensor]:
+        """The maps as ``SAM2Base`` wants them: (height * width, n, channels)."""
+        return [_flat(level) for level in self.maps]
+
+    @property
+    def flat_position(self) -> Tensor:
+        """The encoding of place as ``SAM2Base`` wants it: (height * width, n, channels)."""
+        return _flat(self.position).expand(-1, len(self.maps[0]), -1)
+
+
+def _flat(level: Tensor) -> Tensor:
+    return level.flatten(2).permute(2, 0, 1)
 
 
 def encode(network: nn.Module, frames: Tensor) -> Features:
     """Run the image encoder on frames (n, 3, size, size) float32."""
     network_out = network.forward_image(frames)  # type: ignore[operator]
     levels = int(network.num_feature_levels)  # type: ignore[arg-type]
-    return Features(tuple(network_out["backbone_fpn"][-levels:]), tuple(network_out["vision_pos_enc"][-levels:]))
+    return Features(tuple(network_out["backbone_fpn"][-levels:]), network_out["vision_pos_enc"][-1][:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,8 +208,8 @@ class Walk:
             out = self._network.track_step(
                 frame_idx=self._step,
                 is_init_cond_frame=first,
-                current_vision_feats=features.flat(features.maps),
-                current_vision_pos_embeds=features.flat(features.positions),
+                current_vision_feats=features.flat_maps,
+                current_vision_pos_embeds=[features.flat_position],  # only that of the coarsest map is used
                 feat_sizes=features.sizes,
                 point_inputs=prompt,
                 mask_inputs=mask,
