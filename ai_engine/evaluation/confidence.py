@@ -15,7 +15,7 @@ class ConfidenceFigures:
     rank_correlation : float or None
         Spearman's, of confidence with Dice; None with fewer than three masks, or where all are alike.
     flagged, others : int
-        Masks with a confidence below the flag, and the rest.
+        Masks that the contestant flagged as doubtful, and the rest.
     dice_of_flagged, dice_of_others : float or None
         Means; None over nothing.
     """
@@ -29,13 +29,13 @@ class ConfidenceFigures:
     dice_of_others: float | None
 
 
-def confidence_figures(contestant: str, rows: Sequence[Row], flag_below: float | None) -> ConfidenceFigures | None:
+def confidence_figures(contestant: str, rows: Sequence[Row]) -> ConfidenceFigures | None:
     """Compute the figures over rows of one contestant; None where it gives no confidence."""
-    told = [(row.confidence, row.dice) for row in rows if row.confidence is not None and row.scores is not None]
-    if not told:
+    masks = [row for row in rows if row.confidence is not None and row.scores is not None]
+    if not masks:
         return None
-    flagged = [dice for confidence, dice in told if flag_below is not None and confidence < flag_below]
-    others = [dice for confidence, dice in told if flag_below is None or confidence >= flag_below]
+    told = [(row.confidence or 0.0, row.dice) for row in masks]
+    flagged, others = ([row.dice for row in masks if row.is_doubtful is flag] for flag in (True, False))
     return ConfidenceFigures(
         contestant, len(told), _correlation(told), len(flagged), len(others), _mean(flagged), _mean(others)
     )

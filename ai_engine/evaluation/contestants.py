@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ DIAMETER_OF_A_POINT_MM = 20.0
 GROUND_GLASS_BELOW_HU = -350.0
 
 
+@runtime_checkable
 class Outliner(Protocol):
     """Something that can be prompted."""
 
@@ -56,23 +57,21 @@ def _hu_around(scene: Scene, centre_krc: tuple[float, float, float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """One tier.
-
-    Attributes
-    ----------
-    name : str
-        As the tables print it.
-    flag_below : float or None
-        Findings of a lower confidence are flagged in the report; None where the tier has no confidence.
-    """
+    """One tier, under the name that the tables print."""
 
     name: str
     tier: Tier
     prompted: Outliner
-    flag_below: float | None = None
 
 
-def contestants() -> Sequence[Contestant]:
-    """Return the tiers that can run here: without weights, and those whose weights are installed."""
-    plain = weight_free()
-    return (Contestant("weight-free", plain, ByCandidate(plain.segmenter)),)
+def contestant(tier: Tier, name: str = "") -> Contestant:
+    """Let a tier take part; one whose segmenter knows no prompts gets them as candidates."""
+    segmenter = tier.segmenter
+    return Contestant(
+        name or tier.family, tier, segmenter if isinstance(segmenter, Outliner) else ByCandidate(segmenter)
+    )
+
+
+def contestants(tiers: Sequence[Tier] = ()) -> Sequence[Contestant]:
+    """Return those who are judged: the tier without weights, then the given ones."""
+    return [contestant(tier) for tier in (weight_free(), *tiers)]

@@ -121,6 +121,10 @@ class Row:
         Whether there is a mask for this lesion at all.
     scores : Scores or None
         None where nothing was found, or where the truth is no outline.
+    confidence : float or None
+        As the contestant tells it.
+    is_doubtful : bool
+        The contestant flagged its mask.
     """
 
     subject: str
@@ -133,6 +137,7 @@ class Row:
     found: bool
     scores: Scores | None
     confidence: float | None = None
+    is_doubtful: bool = False
     picture: Picture | None = None
 
     @property

@@ -6,7 +6,6 @@ from statistics import fmean, median
 from typing import Any
 
 from ai_engine.evaluation.confidence import ConfidenceFigures, confidence_figures
-from ai_engine.evaluation.contestants import Contestant
 from ai_engine.evaluation.domain import Material, Protocol, Row
 from ai_engine.evaluation.following import Followed
 from ai_engine.evaluation.scores import Scores
@@ -27,8 +26,6 @@ class Report:
         Versions, seeds, numbers: what one needs to print it again.
     degraded : dict
         Change -> rows of the same subjects after it, prompted with a box.
-    flags : dict
-        Contestant -> confidence below which a finding is flagged, or None.
     """
 
     command: str
@@ -36,7 +33,6 @@ class Report:
     rows: Sequence[Row]
     degraded: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     followed: Sequence[Followed] = ()
-    flags: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def materials(self) -> list[Material]:
@@ -61,15 +57,10 @@ class Report:
             for (protocol, name), rows in grouped(
                 self.of(material), lambda row: (row.protocol, row.contestant)
             ).items():
-                one = confidence_figures(name, rows, self.flags.get(name))
+                one = confidence_figures(name, rows)
                 if one is not None and protocol in (Protocol.OWN, Protocol.BOX):
                     figures.append((material, protocol, one))
         return figures
-
-
-def flags_of(contestants: Iterable[Contestant]) -> dict[str, float | None]:
-    """Return below which confidence each contestant's findings are flagged."""
-    return {each.name: each.flag_below for each in contestants}
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
@@ -138,5 +129,6 @@ def row_as_json(row: Row) -> dict[str, Any]:
         "diameter_mm": row.diameter_mm,
         "found": row.found,
         "confidence": row.confidence,
+        "is_doubtful": row.is_doubtful,
         "scores": None if row.scores is None else asdict(row.scores),
     }

@@ -159,6 +159,7 @@ def _row(subject: Subject, protocol: Protocol, name: str, truth: Truth, mask: Se
         found=mask is not None,
         scores=None,
         confidence=None if mask is None else mask.confidence,
+        is_doubtful=mask is not None and mask.is_doubtful,
     )
     if not truth.is_outline:
         return row

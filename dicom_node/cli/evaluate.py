@@ -17,7 +17,7 @@ from ai_engine.evaluation.composed import Composed
 from ai_engine.evaluation.contestants import Contestant, contestants
 from ai_engine.evaluation.domain import Case, Material, Protocol, Row, Subject
 from ai_engine.evaluation.panels import panel, spread
-from ai_engine.evaluation.report import Report, as_json, flags_of
+from ai_engine.evaluation.report import Report, as_json
 from ai_engine.evaluation.segmentation import rows_of
 from ai_engine.evaluation.tables import markdown
 from ai_engine.lungs import Lungs
@@ -89,7 +89,6 @@ def run_segmentation(arguments: argparse.Namespace) -> int:
         rows=[*rows, *composed.rows],
         degraded=composed.degraded,
         followed=list(composed.followed.values()),
-        flags=flags_of(tiers),
     )
     write(report, arguments.out)
     print(markdown(report))

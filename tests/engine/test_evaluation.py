@@ -269,13 +269,13 @@ def row(n_voxels: int | None, confidence: float | None = None, **more) -> Row:
 
 
 def test_confidence_by_hand():
-    rows = [row(50, 0.2), row(60, 0.5), row(100, 0.9), row(None, None)]
-    figures = confidence_figures("x", rows, flag_below=0.4)
+    rows = [row(50, 0.2, is_doubtful=True), row(60, 0.5), row(100, 0.9), row(None, None)]
+    figures = confidence_figures("x", rows)
     assert (figures.n, figures.flagged, figures.others) == (3, 1, 2)
     assert figures.rank_correlation == pytest.approx(1)
     assert figures.dice_of_flagged == pytest.approx(2 / 3)
     assert figures.dice_of_others == pytest.approx((0.75 + 1) / 2)
-    assert confidence_figures("x", [row(60)], flag_below=0.4) is None
+    assert confidence_figures("x", [row(60)]) is None
 
 
 # tables
