@@ -1,6 +1,5 @@
 """Who is judged: a tier for its own detections, and the same tier when it is prompted."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +8,7 @@ import numpy as np
 from ai_engine.domain import Candidate, Channel, Segment
 from ai_engine.evaluation.prompts import PointPrompt, Prompt
 from ai_engine.scene import Scene
-from ai_engine.stages import Segmenter, Tier, weight_free
+from ai_engine.stages import Segmenter, Tier
 
 # A point says nothing of the size; readers of LIDC-IDRI outlined few nodules larger than this.
 DIAMETER_OF_A_POINT_MM = 20.0
@@ -70,8 +69,3 @@ def contestant(tier: Tier, name: str = "") -> Contestant:
     return Contestant(
         name or tier.family, tier, segmenter if isinstance(segmenter, Outliner) else ByCandidate(segmenter)
     )
-
-
-def contestants(tiers: Sequence[Tier] = ()) -> Sequence[Contestant]:
-    """Return those who are judged: the tier without weights, then the given ones."""
-    return [contestant(tier) for tier in (weight_free(), *tiers)]

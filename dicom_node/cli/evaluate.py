@@ -12,16 +12,18 @@ from PIL import Image
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ai_engine.composites.domain import Composite, Renderer
-from ai_engine.errors import EngineError
+from ai_engine.errors import EngineError, WeightsError, WeightsMissing
 from ai_engine.evaluation.composed import Composed
-from ai_engine.evaluation.contestants import Contestant, contestants
+from ai_engine.evaluation.contestants import Contestant, contestant
 from ai_engine.evaluation.domain import Case, Material, Protocol, Row, Subject
 from ai_engine.evaluation.panels import panel, spread
 from ai_engine.evaluation.report import Report, as_json
 from ai_engine.evaluation.segmentation import rows_of
 from ai_engine.evaluation.tables import markdown
 from ai_engine.lungs import Lungs
+from ai_engine.sam2 import weights
 from ai_engine.scene import scene_of
+from ai_engine.stages import weight_free, with_sam2
 from dicom_node import node
 from dicom_node.cases import chest_case, lidc_dicom, luna16
 from dicom_node.cases.lidc_database import LidcDatabase
@@ -66,13 +68,22 @@ def _add_segmentation(subjects: Commands) -> None:
     parser.add_argument("--worse", type=int, default=60, metavar="N", help="of them also blurred, noisy... (60)")
     parser.add_argument("--no-cases", action="store_true", help="leave the development cases out")
     parser.add_argument("--tier", action="append", metavar="NAME", help="judge only this tier; may be repeated")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="judge SAM2 with these compact weights too, as training writes them",
+    )
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", default=Path("models"), help="where published weights lie (models)"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of composites and prompts (1)")
     parser.set_defaults(run=run_segmentation)
 
 
 def run_segmentation(arguments: argparse.Namespace) -> int:
     """Evaluate, print the tables and write them."""
-    tiers = _chosen(arguments.tier)
+    tiers = _chosen(arguments)
     composed = Composed(tiers, arguments.seed, n_degraded=arguments.worse)
     rows: list[Row] = []
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
@@ -95,13 +106,31 @@ def run_segmentation(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(names: Sequence[str] | None) -> list[Contestant]:
+def _chosen(arguments: argparse.Namespace) -> list[Contestant]:
     """Return the tiers asked for, by default all that can run."""
-    runnable = {each.name: each for each in contestants()}
-    unknown = [name for name in names or () if name not in runnable]
+    try:
+        runnable = {each.name: each for each in _runnable(arguments)}
+    except WeightsError as error:
+        raise SettingsError("--weights", str(error)) from error
+    names: Sequence[str] = arguments.tier or ()
+    unknown = [name for name in names if name not in runnable]
     if unknown:
         raise SettingsError("--tier", f"{unknown[0]} cannot run here; there are: {', '.join(runnable)}")
     return [runnable[name] for name in names] if names else list(runnable.values())
+
+
+def _runnable(arguments: argparse.Namespace) -> Iterator[Contestant]:
+    """Yield the tier without weights, and SAM2 with all weights that are here."""
+    yield contestant(weight_free())
+    if arguments.weights:
+        file: Path = arguments.weights
+        own = weights.weights_of(weights.bundled(), arguments.models, file, weights.sha256_of(file))
+        yield contestant(with_sam2(own), f"SAM2 {file.name}")
+    for model in weights.models():
+        try:
+            yield contestant(with_sam2(weights.weights_of(model, arguments.models)), f"SAM2 {model.name}")
+        except WeightsMissing:
+            continue
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[tuple[Material, Case]]:
@@ -150,6 +179,7 @@ def _command(arguments: argparse.Namespace) -> str:
     words += ["--no-cases"] if arguments.no_cases else []
     for name in ("lidc", "luna16"):
         words += [f"--{name}", "DIR"] if getattr(arguments, name) else []
+    words += ["--weights", arguments.weights.name] if arguments.weights else []
     for name in arguments.tier or ():
         words += ["--tier", name]
     return shlex.join(words)

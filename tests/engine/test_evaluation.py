@@ -12,7 +12,7 @@ from ai_engine.errors import EmptySegment
 from ai_engine.evaluation import baselines, crops, tables
 from ai_engine.evaluation.composed import Composed
 from ai_engine.evaluation.confidence import confidence_figures
-from ai_engine.evaluation.contestants import Contestant, contestants
+from ai_engine.evaluation.contestants import Contestant, contestant
 from ai_engine.evaluation.domain import Material, Protocol, Row, Subject
 from ai_engine.evaluation.following import empty_box, on_distractor, on_empty_lung
 from ai_engine.evaluation.prompts import BoxPrompt
@@ -21,6 +21,7 @@ from ai_engine.evaluation.scores import score
 from ai_engine.evaluation.segmentation import answer, box_rows, match, rng_of, rows_of
 from ai_engine.grid import grid_over
 from ai_engine.lungs import Lungs
+from ai_engine.stages import weight_free
 
 SPACING = (1.25, 0.7, 0.7)
 SERIES = (90, 200, 200)
@@ -73,7 +74,7 @@ def subject(composite, lungs) -> Subject:
     return made
 
 
-WEIGHT_FREE = contestants()[0]
+WEIGHT_FREE = contestant(weight_free())
 
 
 # crops
