@@ -1,7 +1,7 @@
 """What one sample looks at and how it is prompted: the object, its slices, the box around it, the region shown.
 
-The network has to follow its prompt, so the region is often far off the object's centre, a distractor is prompted as often
-as the target, and some boxes hold nothing.
+The network has to follow its prompt, so the region is often far off the object's centre, a distractor is prompted as
+often as the target, and some boxes hold nothing.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ai_engine.composites import Composite
 from ai_engine.domain import BoolArray, FloatArray, HuArray, UInt8Array
-
-NARROWEST_MM, WIDEST_MM = 24.0, 86.0
+from ai_engine.sam2.roi import side_for
 
 _P_NOTHING = 0.12
 _P_NOTHING_OF_SHAM = 0.7
@@ -69,11 +68,6 @@ class Aim:
     side_mm: float
 
 
-def roi_side_mm(box_mm: float) -> float:
-    """Side of the region shown for a box of this side: four times it, within limits, but never narrower than 1.6 times."""
-    return max(min(max(4 * box_mm, NARROWEST_MM), WIDEST_MM), 1.6 * box_mm)
-
-
 def crop_of(composite: Composite, rng: np.random.Generator) -> Crop:
     """Flip a composite in the plane and along k, and average its slices in pairs where they are thin, by chance."""
     hu, labels, spacing = composite.hu, composite.labels, composite.spacing_krc_mm
@@ -91,7 +85,7 @@ def crop_of(composite: Composite, rng: np.random.Generator) -> Crop:
 
 def aim_at(crop: Crop, frames: int, rng: np.random.Generator) -> Aim:
     """Choose the object, ``frames`` slices, the prompt and the region of one sample."""
-    present = [int(label) for label in np.unique(crop.labels) if label and _is_whole(crop.labels == label)]
+    present = [int(label) for label in np.unique(crop.labels) if label and is_whole(crop.labels == label)]
     p_nothing = _P_NOTHING if crop.sham_centre_krc is None else _P_NOTHING_OF_SHAM
     if not present or rng.random() < p_nothing:
         aim = _at_nothing(crop, frames, rng)
@@ -106,7 +100,7 @@ def _at_object(crop: Crop, label: int, others: list[int], frames: int, rng: np.r
     mask = crop.labels == label
     slices = _slices(mask, frames, rng)
     plane = mask[slices[0]]
-    box = _jittered(_box_of(plane), plane.shape, rng)
+    box = _jittered(box_of(plane), plane.shape, rng)
     point = _point_in(plane, rng) if rng.random() < _P_POINT else None
     rivals = np.array([np.argwhere((crop.labels == other).any(axis=0)).mean(axis=0) for other in others])
     centre, side = _region(crop, box, rivals.reshape(-1, 2), rng)
@@ -162,21 +156,21 @@ def _from(key: int, frames: int, n: int, rng: np.random.Generator) -> NDArray[np
 
 
 def _walk(key: int, step: int, frames: int, n: int) -> NDArray[np.int64]:
-    """Walk from a slice; where the crop ends first, the other way if that is longer, its last slice repeated if need be."""
+    """Walk from a slice; the other way if the crop ends too soon and has more there; its last slice repeats."""
     room = n - 1 - key if step > 0 else key
     if room < frames - 1 and n - 1 - room > room:
         step = -step
     return np.clip(key + step * np.arange(frames), 0, n - 1)
 
 
-def _box_of(plane: BoolArray) -> FloatArray:
+def box_of(plane: BoolArray) -> FloatArray:
     """Edges of the tight box around a mask (r, c): (2, 2) float64."""
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     return np.array([[rows[0] - 0.5, columns[0] - 0.5], [rows[-1] + 0.5, columns[-1] + 0.5]])
 
 
 def _jittered(box: FloatArray, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Move and stretch a box by about 12 %, or make a loose square of it, as a detector would; at least 2 voxels wide."""
+    """Move and stretch a box by about 12 %, or make a loose square of it, as a detector would; 2 voxels at least."""
     sides = box[1] - box[0]
     if rng.random() < _P_LOOSE_BOX:
         middle = box.mean(axis=0) + rng.uniform(-0.15, 0.15, 2) * sides
@@ -196,28 +190,27 @@ def _point_in(plane: BoolArray, rng: np.random.Generator) -> FloatArray:
     return inner[int(rng.integers(len(inner)))].astype(float)
 
 
-def _region(
-    crop: Crop, box: FloatArray, rivals_rc: FloatArray, rng: np.random.Generator
-) -> tuple[FloatArray, float]:
+def _region(crop: Crop, box: FloatArray, rivals_rc: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
     """Lay the region shown: around the box, or off it by up to half a side, sometimes towards another object."""
     pixel = crop.spacing_krc_mm[1]
     box_mm = float((box[1] - box[0]).max()) * pixel
-    side_mm = roi_side_mm(box_mm) * rng.uniform(0.87, 1.15)
+    side_mm = side_for(box_mm) * rng.uniform(0.87, 1.15)
     middle = box.mean(axis=0)
-    if rng.random() >= _P_OFF_CENTRE:
-        return middle + rng.uniform(-0.08, 0.08, 2) * side_mm / pixel, side_mm
-    limit = max(0.5 * side_mm - 0.35 * box_mm, 0.0) / pixel
-    wanted = rng.uniform(-limit, limit, 2)
-    if len(rivals_rc) and rng.random() < 0.6:
-        wanted = (rivals_rc[int(rng.integers(len(rivals_rc)))] - middle) * rng.uniform(0.3, 1.0)
-    centre = middle + np.clip(wanted, -limit, limit)
+    off = rng.uniform(-0.08, 0.08, 2) * side_mm / pixel
+    if rng.random() < _P_OFF_CENTRE:
+        limit = max(0.5 * side_mm - 0.35 * box_mm, 0.0) / pixel
+        wanted = rng.uniform(-limit, limit, 2)
+        if len(rivals_rc) and rng.random() < 0.6:
+            wanted = (rivals_rc[int(rng.integers(len(rivals_rc)))] - middle) * rng.uniform(0.3, 1.0)
+        off = np.clip(wanted, -limit, limit)
+    # beyond the crop there is nothing to see
     half = min(0.5 * side_mm / pixel, 0.5 * min(crop.hu.shape[1:]))
-    return np.clip(centre, half, np.array(crop.hu.shape[1:]) - half), side_mm
+    return np.clip(middle + off, half, np.array(crop.hu.shape[1:]) - half), side_mm
 
 
-def _is_whole(mask: BoolArray) -> bool:
+def is_whole(mask: BoolArray) -> bool:
     """Whether an object is not cut by the crop's border in the plane."""
-    plane = mask.any(axis=0)
+    plane: BoolArray = np.any(mask, axis=0)
     return bool(plane.any()) and not (plane[[0, -1]].any() or plane[:, [0, -1]].any())
 
 

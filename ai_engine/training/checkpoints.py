@@ -53,8 +53,6 @@ class Run:
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - decay)
-            for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(value)
 
 
 def begin(plan: Plan, network: nn.Module) -> Run:

@@ -53,7 +53,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def plot(lines: list[dict[str, Any]]) -> Image.Image:
-    """Draw loss (mean over a hundredth of the run, scale on the left) and validation Dice (scale 0 to 1 on the right)."""
+    """Draw the loss (means over a hundredth of the run, scale on the left) and the validation Dice (on the right)."""
     steps = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     dice = [(line["step"], line["dice_3d"]) for line in lines if "dice_3d" in line]
     last = max((step for step, _ in steps + dice), default=1)

@@ -56,8 +56,8 @@ class Plan:
     clip_share: tuple[float, float] = (0.25, 0.65)
     clip_steps: int = 6000
     shortest_clip: int = 4
-    longest_clip: int = 8
-    validate_every: int = 1000
+    longest_clip: int = 7
+    validate_every: int = 1500
 
     def __post_init__(self) -> None:
         if self.steps is None and self.hours is None:

@@ -1,0 +1,106 @@
+"""How good a network is in the middle of a run: prompted with a jittered box, in lungs and patients kept for this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from ai_engine.composites import Composite
+from ai_engine.domain import BoolArray, CtVolume, FloatArray
+from ai_engine.sam2 import roi
+from ai_engine.sam2.loading import Loaded
+from ai_engine.sam2.propagate import follow
+from ai_engine.sam2.views import Views
+from ai_engine.training.aim import box_of, is_whole
+
+JITTER = 0.1
+_EMPTY_LUNG_HU = -750.0
+_EMPTY_BOX_MM = 10.0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures over the validation composites.
+
+    Attributes
+    ----------
+    dice_3d, median_3d : float
+        Mean and median 3D Dice of the targets; nothing found counts as 0.
+    on_distractor : float
+        Share of distractors that were segmented with a Dice of at least 0.5 when they were prompted.
+    silent : float
+        Share of boxes on empty lung that gave nothing.
+    """
+
+    dice_3d: float
+    median_3d: float
+    on_distractor: float
+    silent: float
+
+    def as_json(self) -> dict[str, float]:
+        """Say the figures as plain values."""
+        return {name: round(float(value), 4) for name, value in vars(self).items()}
+
+
+def validate(network: nn.Module, composites: Sequence[Composite]) -> Validation:
+    """Judge a network in evaluation mode, as the node runs it; the prompts are the same each time."""
+    targets: list[float] = []
+    distractors: list[float] = []
+    empty: list[bool] = []
+    loaded = Loaded(network, next(network.parameters()).device, roi.windowed)
+    for number in range(len(composites)):
+        composite = composites[number]
+        rng = np.random.default_rng((0, number))
+        for label in (int(value) for value in np.unique(composite.labels) if value):
+            mask = composite.labels == label
+            if label == 1 or is_whole(mask):
+                k, box = jittered_box(mask, rng)
+                dice = _dice(mask, segmented(loaded, composite, k, box))
+                (targets if label == 1 else distractors).append(dice)
+        place = _empty_box(composite, rng)
+        if place is not None:
+            empty.append(not segmented(loaded, composite, *place).any())
+    followed = [dice >= 0.5 for dice in distractors]
+    return Validation(_mean(targets), float(np.median(targets or [0.0])), _mean(followed), _mean(empty))
+
+
+def jittered_box(mask: BoolArray, rng: np.random.Generator) -> tuple[int, FloatArray]:
+    """Draw the box around a mask on its largest slice, each edge off a little: k, and corners (2, 2) in voxels."""
+    k = int(mask.sum(axis=(1, 2)).argmax())
+    box = box_of(mask[k])
+    return k, box + rng.uniform(-JITTER, JITTER, (2, 2)) * (box[1] - box[0])
+
+
+def segmented(loaded: Loaded, composite: Composite, k: int, box_rc: FloatArray) -> BoolArray:
+    """Segment what a box (2, 2) on slice k holds, over all slices of the crop: (k, r, c) bool."""
+    spacing = composite.spacing_krc_mm
+    volume = CtVolume(composite.hu, np.diag([*spacing, 1.0]))
+    view = Views(volume, loaded).around(box_rc)
+    followed = follow(view, range(len(composite.hu)), k, box_rc[None])
+    shape = (composite.hu.shape[1], composite.hu.shape[2])
+    mask, (r, c) = roi.on_voxels(followed.logits[0], spacing, view.centre_rc, view.side_mm, shape)
+    whole = np.zeros(composite.hu.shape, dtype=bool)
+    whole[:, r : r + mask.shape[1], c : c + mask.shape[2]] = mask
+    return whole
+
+
+def _empty_box(composite: Composite, rng: np.random.Generator) -> tuple[int, FloatArray] | None:
+    """Draw a box on lung without anything in it; None where none is found."""
+    shape = np.array(composite.hu.shape)
+    half = _EMPTY_BOX_MM / 2 / composite.spacing_krc_mm[1]
+    reach = int(np.ceil(half)) + 2
+    for _ in range(20):
+        k, r, c = (int(value) for value in rng.integers([1, reach, reach], shape - [1, reach, reach]))
+        part = (slice(k - 1, k + 2), slice(r - reach, r + reach + 1), slice(c - reach, c + reach + 1))
+        if composite.hu[part].mean() < _EMPTY_LUNG_HU and not composite.labels[part].any():
+            return k, np.array([[r - half, c - half], [r + half, c + half]])
+    return None
+
+
+def _dice(truth: BoolArray, mask: BoolArray) -> float:
+    return float(2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum()))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
