@@ -142,7 +142,10 @@ class Engine:
     def _candidates(self, scene: Scene, turn: Turn) -> list[Candidate]:
         """Search, or take what a person points at; only what is above the threshold."""
         if self._prompt is not None:
-            return [candidate_of(scene, turn.prompt_to_turned(self._prompt))]
+            candidate = candidate_of(scene, turn.prompt_to_turned(self._prompt))
+            if not all(0 <= at < n for at, n in zip(candidate.centre_krc, scene.volume.hu.shape, strict=True)):
+                raise VolumeError(f"{self._prompt} lies outside of the volume of {scene.volume.hu.shape} voxels")
+            return [candidate]
         found = self._tier.detector.detect(scene)
         return [each for each in found if self._threshold is None or each.score >= self._threshold]
 
@@ -179,7 +182,7 @@ class Engine:
         k, r, c = (float(value) for value in turn.points_to_source(found.candidate.centre_krc))
         return Finding(
             number=0,
-            candidate=replace(found.candidate, centre_krc=(k, r, c)),
+            candidate=replace(found.candidate, centre_krc=(k, r, c), prompt=self._prompt),
             segment=segment,
             measurements=measurements,
             location=look.location,

@@ -80,6 +80,13 @@ def weight_free() -> Tier:
     return Tier("weight-free", names, ThresholdLungs(), ClassicalDetector(), RegionGrowing())
 
 
+def without_weights_of(family: str) -> Tier:
+    """Give the tier without weights in the place of one whose weights are missing; it says so wherever it is named."""
+    plain = weight_free()
+    stands_in = f"region growing (no weights: those of the tier {family} are missing)"
+    return replace(plain, names=plain.names | {"segmentation": stands_in})
+
+
 def with_sam2(weights: Weights, device: str = "auto") -> Tier:
     """Give the tier whose outlines are SAM2's, with these weights; everything else is as in the one without weights.
 
