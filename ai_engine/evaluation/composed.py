@@ -10,7 +10,7 @@ from ai_engine.evaluation.contestants import Contestant
 from ai_engine.evaluation.crops import CHANGES, Crop, crop_of, subject_of
 from ai_engine.evaluation.domain import Row
 from ai_engine.evaluation.following import Followed
-from ai_engine.evaluation.segmentation import box_rows, rng_of, rows_of
+from ai_engine.evaluation.segmentation import box_rows, detections, rng_of, rows_of
 from ai_engine.lungs import Lungs
 
 
@@ -41,7 +41,8 @@ class Composed:
         subject = subject_of(composite, crop)
         if subject is None:
             return
-        self.rows += rows_of(subject, self.contestants, self.seed)
+        found = detections(subject.scene, self.contestants)
+        self.rows += rows_of(subject, self.contestants, found, self.seed)
         if self.follows:
             for contestant in self.contestants:
                 tally = self.followed.setdefault(contestant.name, Followed(contestant.name))

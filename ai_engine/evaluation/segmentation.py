@@ -4,7 +4,7 @@ own detections -> prompted with a box -> prompted with a point -> baselines -> r
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -18,6 +18,7 @@ from ai_engine.evaluation.contestants import Contestant
 from ai_engine.evaluation.domain import Picture, Protocol, Row, Subject, Truth
 from ai_engine.evaluation.prompts import Prompt, box_of, point_of
 from ai_engine.evaluation.scores import diameter_mm, key_slice, score, together
+from ai_engine.scene import Scene
 
 Found = Sequence[tuple[Candidate, Segment]]
 
@@ -26,10 +27,18 @@ _MARGIN_MM = 15.0
 _PICTURED = (Protocol.OWN, Protocol.BOX)
 
 
-def rows_of(subject: Subject, contestants: Sequence[Contestant], seed: int) -> Iterator[Row]:
-    """Compute all rows of one subject; every contestant, and the baseline, gets the same prompts."""
+def rows_of(
+    subject: Subject, contestants: Sequence[Contestant], found: Mapping[str, Found], seed: int
+) -> Iterator[Row]:
+    """Compute all rows of one subject; every contestant, and the baseline, gets the same prompts.
+
+    Parameters
+    ----------
+    found : mapping
+        Name of each contestant -> all that it found in the subject's scene (``detections``).
+    """
     for contestant in contestants:
-        yield from own_rows(subject, contestant, detections(subject, contestant))
+        yield from own_rows(subject, contestant, found[contestant.name])
         yield from prompted_rows(subject, contestant, rng_of(subject, seed))
     yield from baseline_rows(subject, rng_of(subject, seed))
     yield from reader_rows(subject)
@@ -41,13 +50,7 @@ def rng_of(subject: Subject, seed: int) -> np.random.Generator:
 
 
 def own_rows(subject: Subject, contestant: Contestant, found: Found) -> list[Row]:
-    """Rows of what a tier found by itself, and of the ellipsoid in its own box.
-
-    Parameters
-    ----------
-    found : sequence of (Candidate, Segment)
-        All that the tier found in the subject's scene (``detections``).
-    """
+    """Rows of what a tier found by itself, and of the ellipsoid in its own box."""
     own = match(subject, [segment for _, segment in found])
     baseline = None if own is None else baselines.ellipsoid_in_box(own)
     name = f"{baselines.IN_OWN_BOX}, {contestant.name}"
@@ -57,9 +60,9 @@ def own_rows(subject: Subject, contestant: Contestant, found: Found) -> list[Row
     ]
 
 
-def detections(subject: Subject, contestant: Contestant) -> Found:
-    """Search the subject's scene with a tier."""
-    return Engine(tier=contestant.tier).search(subject.scene)
+def detections(scene: Scene, contestants: Sequence[Contestant]) -> dict[str, Found]:
+    """Search a scene once with every tier."""
+    return {contestant.name: Engine(tier=contestant.tier).search(scene) for contestant in contestants}
 
 
 def match(subject: Subject, segments: Sequence[Segment]) -> Segment | None:

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from PIL import Image
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ai_engine.composites.domain import Composite, Renderer
-from ai_engine.errors import EngineError, WeightsError, WeightsMissing
+from ai_engine.errors import NoLungs, WeightsError, WeightsMissing
 from ai_engine.evaluation.composed import Composed
 from ai_engine.evaluation.contestants import Contestant, contestant
 from ai_engine.evaluation.domain import Case, Material, Protocol, Row, Subject
 from ai_engine.evaluation.panels import panel, spread
 from ai_engine.evaluation.report import Report, as_json
-from ai_engine.evaluation.segmentation import rows_of
+from ai_engine.evaluation.segmentation import detections, rows_of
 from ai_engine.evaluation.tables import markdown
 from ai_engine.lungs import Lungs
 from ai_engine.sam2 import weights
@@ -86,17 +85,21 @@ def run_segmentation(arguments: argparse.Namespace) -> int:
     tiers = _chosen(arguments)
     composed = Composed(tiers, arguments.seed, n_degraded=arguments.worse)
     rows: list[Row] = []
+    without_lungs: list[str] = []
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
         for material, case in _cases(arguments):
             bar.update(task, description=f"{material}: {case.name}")
-            rows += case_rows(case, material, tiers, arguments.seed)
+            try:
+                rows += case_rows(case, material, tiers, arguments.seed)
+            except NoLungs:
+                without_lungs.append(case.name)
         for number, (composite, lungs) in enumerate(_composites(arguments), start=1):
             bar.update(task, description=f"composite {number} of {2 * arguments.composites}")
             composed.add(composite, lungs)
     report = Report(
         command=_command(arguments),
-        facts=_facts(arguments, tiers),
+        facts=_facts(arguments, tiers) | {"left out, as no lungs are found": ", ".join(without_lungs) or "none"},
         rows=[*rows, *composed.rows],
         degraded=composed.degraded,
         followed=list(composed.followed.values()),
@@ -152,15 +155,17 @@ def _data(arguments: argparse.Namespace) -> Path:
 
 
 def case_rows(case: Case, material: Material, tiers: Sequence[Contestant], seed: int) -> Iterator[Row]:
-    """Judge all tiers on the lesions of one real case. Without lungs in it, every lesion of it is missed by all."""
-    try:
-        lungs = tiers[0].tier.lungs.find(case.volume)
-    except EngineError as error:
-        print(f"left out: {case.name}: {error}", file=sys.stderr)
-        return
-    scene = scene_of(case.volume, lungs)
+    """Judge all tiers on the lesions of one real case.
+
+    Raises
+    ------
+    NoLungs
+        None are found in it: no tier can be judged.
+    """
+    scene = scene_of(case.volume, tiers[0].tier.lungs.find(case.volume))
+    found = detections(scene, tiers)
     for lesion in case.lesions:
-        yield from rows_of(Subject(lesion.name, material, scene, lesion), tiers, seed)
+        yield from rows_of(Subject(lesion.name, material, scene, lesion), tiers, found, seed)
 
 
 def _composites(arguments: argparse.Namespace) -> Iterator[tuple[Composite, Lungs]]:

@@ -18,7 +18,7 @@ from ai_engine.evaluation.following import empty_box, on_distractor, on_empty_lu
 from ai_engine.evaluation.prompts import BoxPrompt
 from ai_engine.evaluation.report import Report, as_json, band_of, bands
 from ai_engine.evaluation.scores import score
-from ai_engine.evaluation.segmentation import answer, box_rows, match, rng_of, rows_of
+from ai_engine.evaluation.segmentation import answer, box_rows, detections, match, rng_of, rows_of
 from ai_engine.grid import grid_over
 from ai_engine.lungs import Lungs
 from ai_engine.stages import weight_free
@@ -151,7 +151,7 @@ def test_sharper_blurred_and_noisy_are_what_they_say(composite, lungs):
 
 
 def test_the_rows_of_a_subject(subject):
-    rows = list(rows_of(subject, [WEIGHT_FREE], seed=1))
+    rows = list(rows_of(subject, [WEIGHT_FREE], detections(subject.scene, [WEIGHT_FREE]), seed=1))
     by_line = {(row.protocol, row.contestant): row for row in rows}
     assert len(by_line) == len(rows) == 7
     for protocol in (Protocol.OWN, Protocol.BOX, Protocol.POINT):
