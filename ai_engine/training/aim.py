@@ -91,7 +91,9 @@ def aim_at(crop: Crop, frames: int, rng: np.random.Generator) -> Aim:
         aim = _at_nothing(crop, frames, rng)
         if aim is not None or not present:
             return aim or _anywhere(crop, frames, rng)
-    label = present[int(rng.integers(len(present)))] if 1 not in present or rng.random() < 0.5 else 1
+    rivals = [label for label in present if label != 1]
+    target = 1 in present and (not rivals or rng.random() < 0.5)
+    label = 1 if target else rivals[int(rng.integers(len(rivals)))]
     others = [other for other in present if other != label]
     return _at_object(crop, label, others, frames, rng)
 

@@ -87,16 +87,16 @@ def save(run: Run, folder: Path, name: str = LATEST) -> None:
     os.replace(part, folder / name)
 
 
-def load(run: Run, folder: Path, name: str = LATEST, *, keep_plan: bool = True) -> None:
+def load(run: Run, folder: Path, name: str = LATEST) -> None:
     """Bring a run to where its checkpoint was.
 
     Raises
     ------
     TrainingError
-        There is no checkpoint, or (``keep_plan``) it is of a run with another seed.
+        There is no checkpoint, or it is of a run with another seed.
     """
     state = read(folder, name)
-    if keep_plan and state["plan"]["seed"] != run.plan.seed:
+    if state["plan"]["seed"] != run.plan.seed:
         raise TrainingError(f"the run in {folder} has seed {state['plan']['seed']}, not {run.plan.seed}")
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])

@@ -93,6 +93,12 @@ class Plan:
         """Give the source of chance of a step, or of one part of it: no other step's draws change it."""
         return np.random.default_rng((self.seed, step, *index))
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Plan":
+        """Read what ``as_json`` said."""
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**fields)
+
     def as_json(self) -> dict[str, Any]:
         """Say the plan as plain values."""
         return asdict(self)

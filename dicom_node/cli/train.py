@@ -47,6 +47,7 @@ def _add_segmenter(networks: Commands) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of composites, weights and batches (1)")
     parser.add_argument("--smoke", action="store_true", help="a few composites and steps: does it run?")
     parser.add_argument("--resume", action="store_true", help="go on where the run in DIR was cut off")
+    parser.add_argument("--start-from", type=Path, metavar="FILE", help="weights to begin with, instead of random ones")
     parser.add_argument("--export", action="store_true", help="do not train: write DIR's best weights to --to")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where --export writes (the weights of this package)")
     parser.add_argument("--replay", type=int, metavar="N", help="do the first N steps again and compare their losses")

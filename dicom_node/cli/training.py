@@ -7,15 +7,18 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ai_engine.composites import Composite, Shards
 from ai_engine.errors import TrainingError
 from ai_engine.sam2 import network as sam2
+from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training import export as exporting
 from ai_engine.training.loop import Material, Told, one_step
@@ -36,26 +39,29 @@ _DEFAULT_STEPS = 40_000
 _VALIDATION_SEED = 7
 _N_VALIDATION = 60
 _MADE_FROM = "made_from.json"
-_SMOKE = {"composites": 24, "validation": 4, "steps": 60}
+_BEGUN = "begun.json"
+_SMOKE = {"composites": 24, "validation": 4, "steps": 60, "shapes": 60, "lungs": 2}
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Begin a run, or go on with it."""
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    cut_off = (arguments.work / checkpoints.LATEST).is_file()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    cut_off = (work / checkpoints.LATEST).is_file()
     if cut_off and not arguments.resume:
-        raise SettingsError("--work", f"{arguments.work} holds a run; go on with --resume, or take another folder")
+        raise SettingsError("--work", f"{work} holds a run; go on with --resume, or take another folder")
     with _told_errors():
+        plan = _plan(arguments, checkpoints.read(work)["plan"] if cut_off else None)
         material = _material(arguments)
-        run = checkpoints.begin(_plan(arguments), _network(arguments.seed, arguments.device))
+        run = checkpoints.begin(plan, _network(arguments, plan.seed))
         if cut_off:
-            checkpoints.load(run, arguments.work)
-        with _shown(run.plan) as watch:
-            train_run(run, material, arguments.work, watch)
+            checkpoints.load(run, work)
+        else:
+            (work / _BEGUN).write_text(json.dumps(_circumstances(arguments)), encoding="utf-8")
+        with _shown(plan) as watch:
+            train_run(run, material, work, watch)
         if arguments.smoke:
-            exporting.export(
-                arguments.work, checkpoints.BEST, _facts(arguments), arguments.work / "compact.safetensors"
-            )
+            exporting.export(work, checkpoints.BEST, _facts(arguments), work / f"{CONFIGURATION}.safetensors")
     print(f"best validation 3D Dice {run.best_dice:.3f} after {run.step} steps and {run.seconds:.0f} s")
     return 0
 
@@ -76,9 +82,9 @@ def replay(arguments: argparse.Namespace) -> int:
     with _told_errors():
         metadata = exporting.read_metadata(arguments.against)
         wanted = metadata["first_losses"][: arguments.replay]
-        plan = Plan(**{**metadata["plan"], "clip_share": tuple(metadata["plan"]["clip_share"])})
+        plan = Plan.from_json(metadata["plan"])
         arguments.seed, arguments.composites = plan.seed, metadata["composites"]
-        run = checkpoints.begin(plan, _network(plan.seed, arguments.device))
+        run = checkpoints.begin(plan, _network(arguments, plan.seed))
         pool = Pool(_material(arguments).training, plan.seed)
         torch.set_num_threads(1)
         got = [one_step(run, pool, plan.progress(step, 0.0)).as_json()["loss"] for step in range(len(wanted))]
@@ -87,16 +93,22 @@ def replay(arguments: argparse.Namespace) -> int:
     return 0 if worst <= SAME else 1
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _plan(arguments: argparse.Namespace, begun: dict[str, Any] | None) -> Plan:
     """Plan of the arguments; a run that goes on keeps its own, but may be made longer."""
-    steps = arguments.steps or (None if arguments.hours else _DEFAULT_STEPS)
+    length = {"steps": arguments.steps, "hours": arguments.hours}
+    asked = {name: value for name, value in length.items() if value is not None}
+    if begun is not None:
+        return Plan.from_json({**begun, **asked})
     if arguments.smoke:
-        return Plan(seed=arguments.seed, steps=arguments.steps or _SMOKE["steps"], warm_up=10, validate_every=1000)
-    return Plan(seed=arguments.seed, steps=steps, hours=arguments.hours)
+        return Plan(seed=arguments.seed, steps=arguments.steps or _SMOKE["steps"], warm_up=10)
+    return Plan(seed=arguments.seed, **(asked or {"steps": _DEFAULT_STEPS}))
 
 
-def _network(seed: int, device: str) -> torch.nn.Module:
-    return sam2.build(CONFIGURATION, seed=seed).to(torch.device(device))
+def _network(arguments: argparse.Namespace, seed: int) -> torch.nn.Module:
+    network = sam2.build(CONFIGURATION, seed=seed)
+    if arguments.start_from is not None:
+        network.load_state_dict(safetensors.torch.load_file(arguments.start_from))
+    return network.to(torch.device(arguments.device))
 
 
 def _material(arguments: argparse.Namespace) -> Material:
@@ -143,8 +155,9 @@ def _made(shards: Shards) -> dict[str, Any]:
 def _ingredients(arguments: argparse.Namespace, split: Split, seed: int) -> Ingredients:
     if arguments.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=200 if arguments.smoke else None, seed=seed))
-    lungs = list(backgrounds(arguments.data, LUNG_USE_FOR[split]))
+    limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if arguments.smoke else (None, None)
+    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed))
+    lungs = list(islice(backgrounds(arguments.data, LUNG_USE_FOR[split]), limits[1]))
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     return Ingredients(shapes, lungs, seed)
 
@@ -152,14 +165,20 @@ def _ingredients(arguments: argparse.Namespace, split: Split, seed: int) -> Ingr
 def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what a run's checkpoint does not know: what it was made of, and by which code."""
     made = {str(split): _made(_shards(arguments.work, split)) for split in (Split.TRAINING, Split.VALIDATION)}
+    begun = json.loads((arguments.work / _BEGUN).read_text(encoding="utf-8"))
+    return {"configuration": CONFIGURATION, "composites": made["training"]["composites"], "material": made, **begun}
+
+
+def _circumstances(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Say by which code, on what machine and from which weights a run begins."""
+    start = arguments.start_from
     return {
-        "configuration": CONFIGURATION,
-        "composites": made["training"]["composites"],
-        "material": made,
         "version": node.software_version(),
         "commit": _commit(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}",
-        "command": f"emerald train segmenter --work DIR --composites {made['training']['composites']}",
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "torch": torch.__version__,
+        "device": arguments.device,
+        "began_with": "random weights" if start is None else f"weights with sha256 {sha256_of(start)}",
     }
 
 
