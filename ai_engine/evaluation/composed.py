@@ -8,7 +8,7 @@ import numpy as np
 from ai_engine.composites.domain import Composite
 from ai_engine.evaluation.contestants import Contestant
 from ai_engine.evaluation.crops import CHANGES, Crop, crop_of, subject_of
-from ai_engine.evaluation.domain import Row
+from ai_engine.evaluation.domain import Material, Row
 from ai_engine.evaluation.following import Followed
 from ai_engine.evaluation.segmentation import box_rows, detections, rng_of, rows_of
 from ai_engine.lungs import Lungs
@@ -32,7 +32,7 @@ class Composed:
     follows: bool = True
     rows: list[Row] = field(default_factory=list)
     degraded: dict[str, list[Row]] = field(default_factory=dict)
-    followed: dict[str, Followed] = field(default_factory=dict)
+    followed: dict[tuple[str, Material], Followed] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
 
     def add(self, composite: Composite, lungs: Lungs) -> None:
@@ -45,7 +45,8 @@ class Composed:
         self.rows += rows_of(subject, self.contestants, found, self.seed)
         if self.follows:
             for contestant in self.contestants:
-                tally = self.followed.setdefault(contestant.name, Followed(contestant.name))
+                key = contestant.name, subject.material
+                tally = self.followed.setdefault(key, Followed(*key))
                 tally.watch(subject, contestant, rng_of(subject, self.seed))
         seen = self._seen.get(composite.renderer, 0)
         if seen < self.n_degraded:

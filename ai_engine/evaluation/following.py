@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from ai_engine.domain import Segment
 from ai_engine.evaluation.contestants import Contestant
-from ai_engine.evaluation.domain import Subject
+from ai_engine.evaluation.domain import Material, Subject
 from ai_engine.evaluation.prompts import BoxPrompt, box_of
 from ai_engine.evaluation.scores import dice, together
 from ai_engine.evaluation.segmentation import answer
@@ -40,6 +40,7 @@ class Followed:
     """
 
     contestant: str
+    material: Material
     most: int = 100
     n_distractors: int = 0
     on_distractor: int = 0

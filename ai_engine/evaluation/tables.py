@@ -261,6 +261,7 @@ def _following(report: Report) -> Iterator[str]:
     cells = [
         [
             each.contestant,
+            str(each.material),
             f"{each.on_distractor} of {each.n_distractors} ({_share(each.on_distractor, each.n_distractors)})",
             f"{each.on_target} of {each.n_distractors} ({_share(each.on_target, each.n_distractors)})",
             f"{each.empty} of {each.n_empty} ({_share(each.empty, each.n_empty)})",
@@ -268,7 +269,7 @@ def _following(report: Report) -> Iterator[str]:
         for each in report.followed
     ]
     yield table(
-        ["contestant", "segments the other nodule", "segments the target instead", "empty on empty lung"], cells
+        ["contestant", "on", "segments the other nodule", "segments the target instead", "empty on empty lung"], cells
     )
 
 

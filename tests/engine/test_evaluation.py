@@ -234,7 +234,7 @@ def test_all_that_is_asked_of_a_composite(composite, lungs):
         composed.add(composite, lungs)
     assert len(composed.rows) == 14
     assert {change: len(rows) for change, rows in composed.degraded.items()} == dict.fromkeys(crops.CHANGES, 1)
-    assert composed.followed["weight-free"].n_distractors == 2
+    assert composed.followed["weight-free", Material.COMPOSITES_B].n_distractors == 2
     told = as_json(report_of(composed))
     assert len(told["rows"]) == 14
     page = tables.markdown(report_of(composed))
