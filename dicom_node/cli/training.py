@@ -164,6 +164,8 @@ def _ingredients(arguments: argparse.Namespace, split: Split, seed: int) -> Ingr
 
 def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what a run's checkpoint does not know: what it was made of, and by which code."""
+    if not (arguments.work / _BEGUN).is_file():
+        raise TrainingError(f"there is no run in {arguments.work}")
     made = {str(split): _made(_shards(arguments.work, split)) for split in (Split.TRAINING, Split.VALIDATION)}
     begun = json.loads((arguments.work / _BEGUN).read_text(encoding="utf-8"))
     return {"configuration": CONFIGURATION, "composites": made["training"]["composites"], "material": made, **begun}
