@@ -82,6 +82,12 @@ class Bed:
         return float(np.median(aerated)) if aerated.size else USUAL_PARENCHYMA_HU
 
     @cached_property
+    def parenchyma_sd_hu(self) -> float:
+        """Spread of the aerated lung here, by its quartiles so that vessels do not count."""
+        aerated = self.hu[self.inside & (self.hu < AERATED_HU)]
+        return float(np.subtract(*np.percentile(aerated, (75, 25))) / 1.35) if aerated.size else 0.0
+
+    @cached_property
     def label(self) -> BoolArray:
         """(k, r, c) bool: voxels whose centre lies in the body and in the lung."""
         return (self.depth_mm(1) > 0) & self.inside

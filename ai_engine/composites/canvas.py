@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ai_engine.composites.background import Background
 from ai_engine.composites.bed import Bed, bed_of
 from ai_engine.composites.body import Body, body_of
 from ai_engine.composites.domain import NoduleShape, Renderer
-from ai_engine.composites.paint import Law
+from ai_engine.composites.paint import Law, Painted
 from ai_engine.composites.placing import Taken, place_beside
 from ai_engine.composites.renderer_a import RendererA
 from ai_engine.composites.renderer_b import RendererB
@@ -18,6 +19,11 @@ from ai_engine.errors import NoRoom
 from ai_engine.grid import Float32Array
 from ai_engine.measure import axes
 
+# A nodule of fewer voxels, or of which less lies in the lung, is not what its reader outlined.
+FEWEST_VOXELS, LEAST_SHARE = 8, 0.5
+# What readers see: this much denser than what was there, and this many times the noise of as many pixels' mean (after
+# Rose, J Opt Soc Am 1948;38:196, who found 5 in white noise; lung is not white).
+LEAST_CHANGE_HU, LEAST_CONTRAST = 40.0, 12.0
 # What CT stores, and whole numbers.
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 
@@ -60,11 +66,23 @@ class Canvas:
         return self.labels[box]
 
     def plant(self, shape: NoduleShape, body: Body, centre_mm: FloatArray, number: int) -> NoduleType:
-        """Paint one nodule and label it; earlier labels stay."""
+        """Paint one nodule and label it; earlier labels stay.
+
+        Raises
+        ------
+        NoRoom
+            Too little of it lies in the lung, or no reader would see it there; nothing was painted.
+        """
         bed = self.bed(body, centre_mm)
+        label = _largest(bed.label)
+        wanted_mm3 = shape.mask.sum() * np.prod(shape.spacing_krc_mm)
+        if label.sum() < max(FEWEST_VOXELS, LEAST_SHARE * wanted_mm3 / bed.spacing_krc_mm.prod()):
+            raise NoRoom(f"only a rim of the nodule lies in the lung of {self.background.name}")
         painted = self.law.paint(shape, bed, self.rng)
+        if not _seen(bed, painted, label):
+            raise NoRoom(f"the nodule cannot be seen in {self.background.name}")
         labels = self.put(bed, painted.hu)
-        labels[bed.label & (labels == 0)] = number
+        labels[label & (labels == 0)] = number
         self.taken.append(Taken(centre_mm, body.half_krc_mm))
         return painted.nodule_type
 
@@ -73,9 +91,9 @@ class Canvas:
         body = body_of(shape, self.rng)
         try:
             centre = place_beside(self.background, body, neighbour, self.rng, (neighbour, *self.taken))
+            self.plant(shape, body, centre, number)
         except NoRoom:
             return False
-        self.plant(shape, body, centre, number)
         return True
 
     def whole_hu(self) -> HuArray:
@@ -96,6 +114,18 @@ def canvas_of(
     high = shape if high_krc is None else np.clip(high_krc, low + 1, shape)
     crop = background.volume.hu[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
     return Canvas(background, renderer, rng, low, crop.astype(np.float32), np.zeros(crop.shape, dtype=np.uint8))
+
+
+def _largest(label: BoolArray) -> BoolArray:
+    """Keep the largest piece of a mask: vessels and the wall may cut rims off."""
+    pieces, n = ndimage.label(label, np.ones((3, 3, 3)))
+    return label if n < 2 else np.asarray(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1, dtype=bool)
+
+
+def _seen(bed: Bed, painted: Painted, label: BoolArray) -> bool:
+    change = float((painted.hu[label] - bed.hu[label]).mean())
+    pixels = float(np.count_nonzero(label, axis=(1, 2)).max())
+    return change >= LEAST_CHANGE_HU and change * np.sqrt(pixels) >= LEAST_CONTRAST * bed.parenchyma_sd_hu
 
 
 def diameter_mm(label: BoolArray, volume: CtVolume) -> float:

@@ -19,8 +19,6 @@ from ai_engine.grid import Float32Array
 
 # The crop: so far around the target's centre in the plane, or beyond its surface, and so many slices beyond its ends.
 HALF_MM, BEYOND_MM, BEYOND_SLICES = 45.0, 25.0, 6
-# A nodule of fewer voxels cannot be seen, let alone outlined.
-FEWEST_VOXELS = 8
 
 
 def compose(
@@ -46,7 +44,7 @@ def compose(
     Raises
     ------
     NoRoom
-        The target found none.
+        The target found none, or cannot be seen where it was put.
     """
     seed = int(rng.integers(2**62))
     own = np.random.default_rng(seed)
@@ -57,10 +55,7 @@ def compose(
     for number, other in enumerate(distractors, start=2):
         canvas.plant_beside(other, Taken(centre, body.half_krc_mm), number)
     kind = canvas.plant(shape, body, centre, 1)
-    target = canvas.labels == 1
-    if np.count_nonzero(target) < FEWEST_VOXELS:
-        raise NoRoom(f"only a rim of the nodule lies in the lung of {background.name}")
-    return _composite(canvas, shape, seed, kind, diameter_mm(target, background.volume))
+    return _composite(canvas, shape, seed, kind, diameter_mm(canvas.labels == 1, background.volume))
 
 
 def sham(shape: NoduleShape, background: Background, renderer: Renderer, rng: np.random.Generator) -> Composite:
@@ -125,14 +120,10 @@ def compose_scan(
         body, number = body_of(shape, rng), len(nodules) + 1
         try:
             centre = place(background, body, any_site(rng), rng, tuple(canvas.taken))
+            kind = canvas.plant(shape, body, centre, number)
         except NoRoom:
             continue
-        kind = canvas.plant(shape, body, centre, number)
-        label = canvas.labels == number
-        if np.count_nonzero(label) < FEWEST_VOXELS:
-            canvas.labels[label] = 0
-            continue
-        diameter = diameter_mm(label, background.volume)
+        diameter = diameter_mm(canvas.labels == number, background.volume)
         nodules.append(PlantedNodule(number, kind, diameter, shape.patient_id, shape.annotation_id))
     volume = CtVolume(canvas.whole_hu(), background.volume.affine, background.volume.contrast)
     return PlantedScan(volume, canvas.labels, tuple(nodules), renderer, background.name)

@@ -52,12 +52,20 @@ class SoftTissue:
         cut = kernel[tuple(middle)]
         return (cut / np.sqrt((cut**2).sum())).astype(np.float32)
 
+    @cached_property
+    def _fine_hu(self) -> NDArray[np.float64]:
+        """(n,) float64: root sum of squares of each residual's second differences, per voxel."""
+        return np.array([_finest(residual) / np.sqrt(residual[..., 2:].size) for residual in self.residuals])
+
     def synthesised(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float32Array:
-        """Draw Gaussian noise of the series' mean spectrum and of one block's strength, (k, r, c) float32 HU."""
+        """Draw Gaussian noise of the series' mean spectrum and of one block's strength, (k, r, c) float32 HU.
+
+        Strength is that of the finest part: what is left of anatomy in a block does not make its noise stronger.
+        """
         wide = [n + m - 1 for n, m in zip(shape, self.kernel.shape, strict=True)]
         white = rng.standard_normal(wide, dtype=np.float32)
         field: Float32Array = signal.fftconvolve(white, self.kernel, mode="valid")
-        return (field * np.float32(rng.choice(self.sd_hu))).astype(np.float32)
+        return (field * np.float32(rng.choice(self._fine_hu) / _finest(self.kernel))).astype(np.float32)
 
     def quilted(self, shape: tuple[int, ...], rng: np.random.Generator, alike: int) -> Float32Array:
         """Sew residuals of about equal strength together, their variance kept across the seams, (k, r, c) float32 HU.
@@ -127,6 +135,11 @@ def _collected(blocks: Float32Array) -> SoftTissue:
     middle = (slice(None), slice(None), slice(RIM, -RIM), slice(RIM, -RIM))
     order = np.argsort(residuals[middle].std(axis=(1, 2, 3)))
     return SoftTissue(blocks[middle][order], np.ascontiguousarray(residuals[middle][order]))
+
+
+def _finest(array: Float32Array) -> float:
+    """Root sum of squares of second differences along a row."""
+    return float(np.sqrt((np.diff(array, 2, axis=-1) ** 2).sum()))
 
 
 def _window(size: tuple[int, ...]) -> Float32Array:
