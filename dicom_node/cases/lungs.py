@@ -89,6 +89,11 @@ def read_crop(path: Path) -> CtVolume:
     return CtVolume(hu, affine_from([float(v) for v in origin], (0, 0, z), (0, y, 0), (x, 0, 0)))
 
 
+def background_of(name: str, volume: CtVolume) -> Background:
+    """Make a background of a series without known lesions; raises ``NoLungs`` where it holds no lung."""
+    return _background(name, volume, turn_of(volume), None)
+
+
 def _background(name: str, source: CtVolume, turn: Turn, lesion: BoolArray | None) -> Background:
     turned = turn.volume(source)
     volume = CtVolume(np.ascontiguousarray(turned.hu), turned.affine, turned.contrast)

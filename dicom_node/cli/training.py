@@ -4,43 +4,35 @@ import argparse
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ai_engine.composites import Composite, Shards
 from ai_engine.errors import TrainingError
 from ai_engine.sam2 import network as sam2
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training import export as exporting
-from ai_engine.training.loop import Material, Told, one_step
+from ai_engine.training.loop import Told, one_step
 from ai_engine.training.loop import train as train_run
-from ai_engine.training.material import Ingredients, Pool, fill
+from ai_engine.training.material import Pool
 from ai_engine.training.plan import Plan
 from dicom_node import node
-from dicom_node.cases.lidc_database import LidcDatabase, Split
-from dicom_node.cases.lungs import backgrounds
-from dicom_node.cases.shapes import nodule_shapes
-from dicom_node.cases.splits import LUNG_USE_FOR, check_use
-from dicom_node.errors import CaseDataMissing, NodeError, SettingsError
+from dicom_node.cli.training_material import Sources, made_of, material
+from dicom_node.errors import NodeError, SettingsError
 
 CONFIGURATION = "compact"
 SAME = 1e-3
 
 _DEFAULT_STEPS = 40_000
-_VALIDATION_SEED = 7
-_N_VALIDATION = 60
-_MADE_FROM = "made_from.json"
 _BEGUN = "begun.json"
-_SMOKE = {"composites": 24, "validation": 4, "steps": 60, "shapes": 60, "lungs": 2}
+_SMOKE_STEPS = 60
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -52,14 +44,14 @@ def train(arguments: argparse.Namespace) -> int:
         raise SettingsError("--work", f"{work} holds a run; go on with --resume, or take another folder")
     with _told_errors():
         plan = _plan(arguments, checkpoints.read(work)["plan"] if cut_off else None)
-        material = _material(arguments)
+        learnt_from = material(_sources(arguments))
         run = checkpoints.begin(plan, _network(arguments, plan.seed))
         if cut_off:
             checkpoints.load(run, work)
         else:
             (work / _BEGUN).write_text(json.dumps(_circumstances(arguments)), encoding="utf-8")
         with _shown(plan) as watch:
-            train_run(run, material, work, watch)
+            train_run(run, learnt_from, work, watch)
         if arguments.smoke:
             exporting.export(work, checkpoints.BEST, _facts(arguments), work / f"{CONFIGURATION}.safetensors")
     print(f"best validation 3D Dice {run.best_dice:.3f} after {run.step} steps and {run.seconds:.0f} s")
@@ -85,12 +77,24 @@ def replay(arguments: argparse.Namespace) -> int:
         plan = Plan.from_json(metadata["plan"])
         arguments.seed, arguments.composites = plan.seed, metadata["composites"]
         run = checkpoints.begin(plan, _network(arguments, plan.seed))
-        pool = Pool(_material(arguments).training, plan.seed)
+        pool = Pool(material(_sources(arguments)).training, plan.seed)
         torch.set_num_threads(1)
         got = [one_step(run, pool, plan.progress(step, 0.0)).as_json()["loss"] for step in range(len(wanted))]
     worst = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
     print(f"largest difference of {len(wanted)} losses: {worst:.2g} (at most {SAME:g} is the same)")
     return 0 if worst <= SAME else 1
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    return Sources(
+        work=arguments.work,
+        data=arguments.data,
+        lidc=arguments.lidc,
+        backgrounds=arguments.backgrounds,
+        composites=arguments.composites,
+        seed=arguments.seed,
+        smoke=arguments.smoke,
+    )
 
 
 def _plan(arguments: argparse.Namespace, begun: dict[str, Any] | None) -> Plan:
@@ -100,7 +104,7 @@ def _plan(arguments: argparse.Namespace, begun: dict[str, Any] | None) -> Plan:
     if begun is not None:
         return Plan.from_json({**begun, **asked})
     if arguments.smoke:
-        return Plan(seed=arguments.seed, steps=arguments.steps or _SMOKE["steps"], warm_up=10)
+        return Plan(seed=arguments.seed, steps=arguments.steps or _SMOKE_STEPS, warm_up=10)
     return Plan(seed=arguments.seed, **(asked or {"steps": _DEFAULT_STEPS}))
 
 
@@ -111,62 +115,11 @@ def _network(arguments: argparse.Namespace, seed: int) -> torch.nn.Module:
     return network.to(torch.device(arguments.device))
 
 
-def _material(arguments: argparse.Namespace) -> Material:
-    n, n_validation = (
-        (_SMOKE["composites"], _SMOKE["validation"]) if arguments.smoke else (arguments.composites, _N_VALIDATION)
-    )
-    training = _cached(arguments, Split.TRAINING, n, arguments.seed)
-    validation = _cached(arguments, Split.VALIDATION, n_validation, _VALIDATION_SEED)
-    return Material(training, validation)
-
-
-def _cached(arguments: argparse.Namespace, split: Split, n: int, seed: int) -> Sequence[Composite]:
-    """Compose what a cache of one split misses, and read it. Nothing of another split gets in, nor out."""
-    shards = _shards(arguments.work, split)
-    wanted = {"split": str(split), "composites": n, "seed": seed}
-    made = _made(shards)
-    if made and any(made[name] != value for name, value in wanted.items()):
-        raise SettingsError("--work", f"{shards.folder} was composed otherwise; take another folder")
-    if not made or len(shards.read()) < n:
-        ingredients = _ingredients(arguments, split, seed)
-        made = {
-            **wanted,
-            "lungs": sorted(background.name for background in ingredients.backgrounds),
-            "patients": sorted({shape.patient_id for shape in ingredients.shapes}),
-        }
-        shards.folder.mkdir(parents=True, exist_ok=True)
-        (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
-        with _counted(f"composing {split}", n) as watch:
-            fill(shards, ingredients, n, shams=split is Split.TRAINING, watch=watch)
-    check_use(split, made["patients"], made["lungs"])
-    return shards.read()
-
-
-def _shards(work: Path, split: Split) -> Shards:
-    return Shards(work / "composites" / str(split))
-
-
-def _made(shards: Shards) -> dict[str, Any]:
-    """Read what a cache was made of; empty where there is none."""
-    path = shards.folder / _MADE_FROM
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _ingredients(arguments: argparse.Namespace, split: Split, seed: int) -> Ingredients:
-    if arguments.data is None:
-        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if arguments.smoke else (None, None)
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed))
-    lungs = list(islice(backgrounds(arguments.data, LUNG_USE_FOR[split]), limits[1]))
-    check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
-    return Ingredients(shapes, lungs, seed)
-
-
 def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what a run's checkpoint does not know: what it was made of, and by which code."""
     if not (arguments.work / _BEGUN).is_file():
         raise TrainingError(f"there is no run in {arguments.work}")
-    made = {str(split): _made(_shards(arguments.work, split)) for split in (Split.TRAINING, Split.VALIDATION)}
+    made = made_of(arguments.work)
     begun = json.loads((arguments.work / _BEGUN).read_text(encoding="utf-8"))
     return {"configuration": CONFIGURATION, "composites": made["training"]["composites"], "material": made, **begun}
 
@@ -198,14 +151,6 @@ def _told_errors() -> Iterator[None]:
         yield
     except TrainingError as error:
         raise NodeError(str(error)) from error
-
-
-@contextmanager
-def _counted(words: str, n: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(words, total=n)
-        yield lambda done: bar.update(task, completed=done)
 
 
 @contextmanager
