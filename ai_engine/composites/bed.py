@@ -15,7 +15,7 @@ from ai_engine.grid import Float32Array
 
 Box = tuple[slice, slice, slice]
 # Room around the nodule for blur and strands.
-MARGIN_MM = 7.0
+MARGIN_MM = 9.0
 # Half way between lung and tissue: what is denser and hangs on the outside within this distance is wall.
 WALL_HU, WALL_MM = -400.0, 3.0
 # The hull's grid is coarse: air so near outside of it is lung too.

@@ -23,7 +23,7 @@ from ai_engine.measure import axes
 FEWEST_VOXELS, LEAST_SHARE = 8, 0.5
 # What readers see: this much denser than what was there, and this many times the noise of as many pixels' mean (after
 # Rose, J Opt Soc Am 1948;38:196, who found 5 in white noise; lung is not white).
-LEAST_CHANGE_HU, LEAST_CONTRAST = 40.0, 12.0
+LEAST_CHANGE_HU, LEAST_CONTRAST = 60.0, 15.0
 # What CT stores, and whole numbers.
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import fft, ndimage
 
 from ai_engine.domain import CtVolume
 from ai_engine.grid import Float32Array
@@ -62,9 +62,10 @@ class SoftTissue:
 
         Strength is that of the finest part: what is left of anatomy in a block does not make its noise stronger.
         """
-        wide = [n + m - 1 for n, m in zip(shape, self.kernel.shape, strict=True)]
+        # a convolution over a ring: what wraps around is cut off
+        wide = [fft.next_fast_len(n + m, real=True) for n, m in zip(shape, self.kernel.shape, strict=True)]
         white = rng.standard_normal(wide, dtype=np.float32)
-        field: Float32Array = signal.fftconvolve(white, self.kernel, mode="valid")
+        field = fft.irfftn(fft.rfftn(white) * fft.rfftn(self.kernel, wide), wide)[tuple(map(slice, shape))]
         return (field * np.float32(rng.choice(self._fine_hu) / _finest(self.kernel))).astype(np.float32)
 
     def quilted(self, shape: tuple[int, ...], rng: np.random.Generator, alike: int) -> Float32Array:

@@ -18,7 +18,7 @@ SLICES, SIDE = 2, 7
 EDGE_PIXELS = 3
 # Calcium and the like is not what soft tissue is compared with.
 MOST_HU = 150.0
-PER_COMPOSITE, PER_LUNG = 2, 150
+PER_COMPOSITE, PER_LUNG = 3, 200
 # Real patches come from other blocks than those that the renderers take their noise from.
 OTHER_BLOCKS_SEED = 1
 
@@ -75,7 +75,7 @@ def noise_auc(composites: Iterable[Composite], backgrounds: Iterable[Background]
 
 
 def _planted(composite: Composite, rng: np.random.Generator) -> Iterator[Float32Array]:
-    """Some patches all inside the target."""
+    """Draw some patches all inside the target."""
     square = np.ones((1, 1 + 2 * EDGE_PIXELS, 1 + 2 * EDGE_PIXELS), dtype=bool)
     deep = ndimage.binary_erosion(composite.labels == 1, square)
     at = np.argwhere(_full(deep))

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from ai_engine.composites.bed import Bed
+from ai_engine.composites.bed import MARGIN_MM, Bed
 from ai_engine.composites.domain import NoduleShape
 from ai_engine.domain import BoolArray, NoduleType
 from ai_engine.grid import Float32Array
@@ -67,31 +67,52 @@ def field(bed: Bed, scale_mm: float, rng: np.random.Generator) -> Float32Array:
     return (smooth / max(float(smooth.std()), 1e-6)).astype(np.float32)
 
 
-def strands(bed: Bed, depth: Float32Array, how_many: int, width_mm: float, rng: np.random.Generator) -> Float32Array:
-    """Draw fine lines that run out of the nodule's surface and fade, (k, r, c) float32 0 to 1.
+@dataclass(frozen=True)
+class Strands:
+    """Lines that run out of a nodule: spicules.
+
+    Attributes
+    ----------
+    how_many : int
+    width_mm : tuple of float
+        From what to what their standard deviation is, far from the nodule.
+    length_mm : tuple of float
+        From what to what they fade.
+    base_mm : float
+        Within this distance of the surface they are up to twice as wide.
+    """
+
+    how_many: int
+    width_mm: tuple[float, float]
+    length_mm: tuple[float, float]
+    base_mm: float
+
+
+def strands(bed: Bed, depth: Float32Array, wanted: Strands, rng: np.random.Generator) -> Float32Array:
+    """Draw lines away from the centre that begin at the surface and fade, (k, r, c) float32 0 to 1.
 
     Parameters
     ----------
     bed : Bed
     depth : (k, r, c) float32
         Depth below the surface in mm.
-    how_many : int
-    width_mm : float
-        Standard deviation of a line's profile.
+    wanted : Strands
     rng : numpy.random.Generator
     """
-    k, r, c = bed.offsets_mm()
-    distance2 = (k**2 + r**2 + c**2).astype(np.float32)
+    n = wanted.how_many
+    towards = rng.standard_normal((n, 3)).astype(np.float32) * np.array([0.5, 1, 1], dtype=np.float32)
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    width, length = (rng.uniform(*span, n).astype(np.float32) for span in (wanted.width_mm, wanted.length_mm))
+    near = np.nonzero((depth > -min(2 * wanted.length_mm[1], MARGIN_MM)) & (depth < 1))
+    offsets = np.stack([axis.ravel()[i] for axis, i in zip(bed.offsets_mm(), near, strict=True)], axis=1)
+    along = offsets.astype(np.float32) @ towards.T
+    off2 = np.maximum((offsets**2).sum(axis=1, dtype=np.float32)[:, None] - along**2, 0)
+    outside = np.minimum(depth[near], 0)[:, None]
+    tapered = width * (1 + np.exp(outside / wanted.base_mm))
+    profile = np.where(along > 0, np.exp(outside / length - off2 / (2 * tapered**2)), 0)
     lines = np.zeros(bed.hu.shape, dtype=np.float32)
-    near = (depth > -6) & (depth < 1)
-    for _ in range(how_many):
-        towards = rng.standard_normal(3) * (0.5, 1, 1)
-        towards /= np.linalg.norm(towards)
-        along = (k * towards[0] + r * towards[1] + c * towards[2]).astype(np.float32)
-        off2 = np.maximum(distance2 - along**2, 0)
-        profile = np.exp(-off2 / (2 * width_mm**2)) * (along > 0) * np.exp(depth / rng.uniform(1.5, 4.0))
-        lines = np.maximum(lines, np.where(near, profile, 0))
-    return np.minimum(lines, 1).astype(np.float32)
+    lines[near] = profile.max(axis=1, initial=0)
+    return lines
 
 
 def calcium(pattern: int, depth: Float32Array, lumps: Float32Array, bed: Bed) -> BoolArray:

@@ -43,7 +43,14 @@ FULL_HU = 30.0
 CORE_FROM, CORE_RAGGED, CORE_MM, CORE_EDGE_MM = (0.25, 0.75), 0.18, 2.5, 0.6
 
 CALCIUM_HU = (120.0, 700.0)
-STRAND_WIDTH_MM, STRANDS_PER_RATING, STRAND_OPACITY = (0.4, 0.8), 3, (0.2, 0.55)
+# Spiculation rating -> lines per mm of radius, and roughness as a share of the radius.
+STRANDS_PER_MM = {3: 0.8, 4: 1.5, 5: 2.4}
+STRAND_WIDTH_MM, STRAND_LENGTH_MM, STRAND_BASE_MM, STRAND_OPACITY = (0.4, 0.9), (1.5, 6.0), 1.8, (0.45, 1.0)
+ROUGHNESS = {1: 0.01, 2: 0.02, 3: 0.04, 4: 0.06, 5: 0.08}
+ROUGH_SCALE_MM, MOST_ROUGH_MM = (1.2, 3.0), 1.3
+# A rim of ground glass around solid tissue: how often by margin, how deep it fades, how dense.
+RIM_OFTEN = {5: 0.05, 4: 0.2, 3: 0.4, 2: 0.6, 1: 0.7}
+RIM_FADES_MM, RIM_HU = (0.7, 3.0), (60.0, 260.0)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class RendererA:
     def opacity(self, shape: NoduleShape, bed: Bed, rng: np.random.Generator) -> Float32Array:
         """Blur the shape by edge and scanner, averaged over the slice thickness."""
         sigma = np.hypot(EDGE_MM[shape.margin] * rng.uniform(*EDGE_VARIES), rng.uniform(*SCANNER_MM))
-        return self._blurred(bed, sigma)
+        rough = min(ROUGHNESS[shape.spiculation] * bed.body.radius_mm, MOST_ROUGH_MM)
+        return self._blurred(bed, sigma, rough * paint.field(bed, rng.uniform(*ROUGH_SCALE_MM), rng))
 
     def noise(self, bed: Bed, rng: np.random.Generator) -> Float32Array:
         """Draw Gaussian noise with the spectrum of the series' soft tissue."""
@@ -72,9 +80,9 @@ class RendererA:
             return Painted(glass, kind)
         return Painted(self._core(shape, bed, glass, depth, rng), kind)
 
-    def _blurred(self, bed: Bed, sigma_mm: float) -> Float32Array:
+    def _blurred(self, bed: Bed, sigma_mm: float, rough_mm: Float32Array) -> Float32Array:
         per_slice = max(round(bed.spacing_krc_mm[0] / SUB_SLICE_MM), 1)
-        fine = bed.depth_mm(per_slice)
+        fine = bed.depth_mm(per_slice) + np.repeat(rough_mm, per_slice, axis=0)
         sharp = np.clip(fine / float(bed.spacing_krc_mm[1]) + 0.5, 0, 1)
         share = bed.over_slices(sharp, np.ones(per_slice))
         sigma = sigma_mm / bed.spacing_krc_mm * (0.5, 1, 1)  # slices blur by their thickness already
@@ -83,10 +91,9 @@ class RendererA:
     def _with_strands(
         self, shape: NoduleShape, bed: Bed, opacity: Float32Array, depth: Float32Array, rng: np.random.Generator
     ) -> Float32Array:
-        if shape.spiculation < 3:
-            return opacity
-        how_many = STRANDS_PER_RATING * (shape.spiculation - 2) + int(rng.integers(3))
-        lines = paint.strands(bed, depth, how_many, rng.uniform(*STRAND_WIDTH_MM), rng)
+        how_many = rng.poisson(STRANDS_PER_MM.get(shape.spiculation, 0.0) * bed.body.radius_mm)
+        wanted = paint.Strands(how_many, STRAND_WIDTH_MM, STRAND_LENGTH_MM, STRAND_BASE_MM)
+        lines = paint.strands(bed, depth, wanted, rng)
         return np.maximum(opacity, lines * np.float32(rng.uniform(*STRAND_OPACITY)))
 
     def _tissue(self, shape: NoduleShape, bed: Bed, depth: Float32Array, rng: np.random.Generator) -> Float32Array:
@@ -101,7 +108,12 @@ class RendererA:
     def _solid(
         self, shape: NoduleShape, bed: Bed, opacity: Float32Array, depth: Float32Array, rng: np.random.Generator
     ) -> Float32Array:
-        return paint.covered(bed, opacity, self._tissue(shape, bed, depth, rng), self.noise(bed, rng))
+        under = bed
+        if rng.random() < RIM_OFTEN[shape.margin]:
+            rim = np.exp(np.minimum(depth, 0) / np.float32(rng.uniform(*RIM_FADES_MM)))
+            increment = np.full(depth.shape, rng.uniform(*RIM_HU), dtype=np.float32)
+            under = bed.with_hu(paint.filled(bed, rim, increment, FULL_HU))
+        return paint.covered(under, opacity, self._tissue(shape, bed, depth, rng), self.noise(bed, rng))
 
     def _glass(self, shape: NoduleShape, bed: Bed, opacity: Float32Array, rng: np.random.Generator) -> Float32Array:
         increment = rng.uniform(GLASS_FROM[shape.texture], GLASS_TO[shape.texture])

@@ -27,6 +27,11 @@ class Shards:
 
     folder: Path
 
+    def clear(self) -> None:
+        """Remove all shards."""
+        for path in (*self.folder.glob("[0-9]*.json"), *self.folder.glob("[0-9]*.npz")):
+            path.unlink()
+
     def holds(self, number: int) -> bool:
         """Tell whether a shard was written to its end."""
         return self._values_of(number).is_file()

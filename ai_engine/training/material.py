@@ -29,10 +29,11 @@ class Ingredients:
     shapes: Sequence[NoduleShape]
     backgrounds: Sequence[Background]
     seed: int
+    renderer: Renderer = Renderer.A
 
 
 def fill(shards: Shards, ingredients: Ingredients, n: int, *, shams: bool, watch: Callable[[int], None]) -> None:
-    """Compose renderer A's composites into a cache until it holds ``n``; those that it holds already stay.
+    """Compose into a cache until it holds ``n``; those that it holds already stay.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def _composed(ingredients: Ingredients, weights: FloatArray, number: int, shams:
         background = _lung(ingredients.backgrounds, rng)
         try:
             if shams and rng.random() < _P_SHAM:
-                return sham(target, background, Renderer.A, rng)
-            return compose(target, distractors, background, Renderer.A, rng)
+                return sham(target, background, ingredients.renderer, rng)
+            return compose(target, distractors, background, ingredients.renderer, rng)
         except NoRoom:
             continue
     raise TrainingError(f"no room for a nodule in {len(ingredients.backgrounds)} lungs")

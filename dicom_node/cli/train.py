@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from dicom_node.cli import train_composites
 from dicom_node.cli.options import Commands
 from dicom_node.errors import SettingsError
 
@@ -18,6 +19,7 @@ def add(commands: Commands) -> None:
     )
     networks = parser.add_subparsers(required=True, metavar="WHAT", help="which network")
     _add_segmenter(networks)
+    train_composites.add(networks)
 
 
 def _add_segmenter(networks: Commands) -> None:
