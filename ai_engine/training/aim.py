@@ -69,16 +69,18 @@ class Aim:
 
 
 def crop_of(composite: Composite, rng: np.random.Generator) -> Crop:
-    """Flip a composite in the plane and along k, and average its slices in pairs where they are thin, by chance."""
+    """Flip a composite along all axes, swap rows and columns, and average thin slices in pairs, each by chance."""
     hu, labels, spacing = composite.hu, composite.labels, composite.spacing_krc_mm
     centre = None if composite.sham_centre_krc is None else np.array(composite.sham_centre_krc, dtype=float)
     if spacing[0] < 2.2 and rng.random() < 0.35:
         hu, labels = _paired(hu), _paired_labels(labels)
         centre = None if centre is None else (centre - [0.5, 0, 0]) / [2, 1, 1]
         spacing = (2 * spacing[0], *spacing[1:])
+    axes = (0, 2, 1) if spacing[1] == spacing[2] and rng.random() < 0.3 else (0, 1, 2)
     flips = tuple(-1 if rng.random() < 0.5 else 1 for _ in range(3))
+    hu, labels = hu.transpose(axes), labels.transpose(axes)
     if centre is not None:
-        centre = np.where(np.array(flips) < 0, np.array(hu.shape) - 1 - centre, centre)
+        centre = np.where(np.array(flips) < 0, np.array(hu.shape) - 1 - centre[list(axes)], centre[list(axes)])
     k, r, c = (slice(None, None, step) for step in flips)
     return Crop(hu[k, r, c], labels[k, r, c], spacing, centre)
 

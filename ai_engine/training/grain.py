@@ -1,4 +1,4 @@
-"""What scanners and kernels do to HU, by chance: offset, noise, blur, sharpening."""
+"""What scanners and kernels do to HU, by chance: scale, offset, noise, blur, sharpening."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,9 @@ Float32Array = NDArray[np.float32]
 def regrained(hu: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Change the look of slices (t, r, c) in HU without moving anything."""
     changed = hu
-    if rng.random() < 0.4:
-        changed = changed + np.float32(rng.uniform(-40, 40))
+    if rng.random() < 0.5:
+        scale, offset = rng.uniform(0.94, 1.06), rng.uniform(-40, 40)
+        changed = (changed + 1000) * np.float32(scale) + np.float32(offset - 1000)
     kernel = rng.random()
     if kernel < 0.25:
         changed = _blurred(changed, rng.uniform(0.4, 1.0))

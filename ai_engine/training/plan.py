@@ -36,8 +36,10 @@ class Plan:
         Decay of the moving average of the weights, which is what validation sees and what is exported.
     clip_share : tuple of float
         Share of steps that see clips: at the start and from ``clip_steps`` on.
-    shortest_clip, longest_clip : int
-        Slices of a clip.
+    clip_frames : tuple of int
+        How many slices clips have, each as often as it stands here.
+    clip_slices : int
+        All clips of a step have about this many slices together.
     validate_every : int
         Steps between two validations.
     """
@@ -52,11 +54,10 @@ class Plan:
     largest_gradient: float = 1.0
     ema: float = 0.999
     slices: int = 8
-    clips: int = 4
     clip_share: tuple[float, float] = (0.25, 0.65)
     clip_steps: int = 6000
-    shortest_clip: int = 4
-    longest_clip: int = 7
+    clip_frames: tuple[int, ...] = (4, 4, 5, 5, 6, 6, 7, 8, 10, 12)
+    clip_slices: int = 26
     validate_every: int = 1500
 
     def __post_init__(self) -> None:
@@ -87,7 +88,8 @@ class Plan:
         share = first + (last - first) * min(1.0, step / self.clip_steps)
         if rng.random() >= share:
             return BatchKind(1, self.slices)
-        return BatchKind(int(rng.integers(self.shortest_clip, self.longest_clip + 1)), self.clips)
+        frames = int(rng.choice(self.clip_frames))
+        return BatchKind(frames, max(1, round(self.clip_slices / frames)))
 
     def rng(self, step: int, *index: int) -> np.random.Generator:
         """Give the source of chance of a step, or of one part of it: no other step's draws change it."""

@@ -7,9 +7,10 @@ import numpy as np
 from torch import nn
 
 from ai_engine.composites import Composite
-from ai_engine.domain import BoolArray, CtVolume, FloatArray
+from ai_engine.domain import BoolArray, BoxPrompt, CtVolume, FloatArray
 from ai_engine.sam2 import roi
 from ai_engine.sam2.loading import Loaded
+from ai_engine.sam2.prompting import Boxes, edges
 from ai_engine.sam2.propagate import follow
 from ai_engine.sam2.views import Views
 from ai_engine.training.aim import box_of, is_whole
@@ -55,37 +56,36 @@ def validate(network: nn.Module, composites: Sequence[Composite]) -> Validation:
         for label in (int(value) for value in np.unique(composite.labels) if value):
             mask = composite.labels == label
             if label == 1 or is_whole(mask):
-                k, box = jittered_box(mask, rng)
-                dice = _dice(mask, segmented(loaded, composite, k, box))
+                dice = _dice(mask, segmented(loaded, composite, jittered_box(mask, rng)))
                 (targets if label == 1 else distractors).append(dice)
         place = _empty_box(composite, rng)
         if place is not None:
-            empty.append(not segmented(loaded, composite, *place).any())
+            empty.append(not segmented(loaded, composite, place).any())
     followed = [dice >= 0.5 for dice in distractors]
     return Validation(_mean(targets), float(np.median(targets or [0.0])), _mean(followed), _mean(empty))
 
 
-def jittered_box(mask: BoolArray, rng: np.random.Generator) -> tuple[int, FloatArray]:
-    """Draw the box around a mask on its largest slice, each edge off a little: k, and corners (2, 2) in voxels."""
+def jittered_box(mask: BoolArray, rng: np.random.Generator) -> BoxPrompt:
+    """Draw the box around a mask on its largest slice, each edge off by up to a tenth of the box."""
     k = int(mask.sum(axis=(1, 2)).argmax())
     box = box_of(mask[k])
-    return k, box + rng.uniform(-JITTER, JITTER, (2, 2)) * (box[1] - box[0])
+    return _prompt(k, box + rng.uniform(-JITTER, JITTER, (2, 2)) * (box[1] - box[0]))
 
 
-def segmented(loaded: Loaded, composite: Composite, k: int, box_rc: FloatArray) -> BoolArray:
-    """Segment what a box (2, 2) on slice k holds, over all slices of the crop: (k, r, c) bool."""
-    spacing = composite.spacing_krc_mm
+def segmented(loaded: Loaded, composite: Composite, box: BoxPrompt) -> BoolArray:
+    """Segment what a box holds, as the node's stage does but for the lungs' border: (k, r, c) bool."""
+    spacing, (n_slices, n_r, n_c) = composite.spacing_krc_mm, composite.hu.shape
     volume = CtVolume(composite.hu, np.diag([*spacing, 1.0]))
-    view = Views(volume, loaded).around(box_rc)
-    followed = follow(view, range(len(composite.hu)), k, box_rc[None])
-    shape = (composite.hu.shape[1], composite.hu.shape[2])
-    mask, (r, c) = roi.on_voxels(followed.logits[0], spacing, view.centre_rc, view.side_mm, shape)
+    view = Views(volume, loaded).around(edges(box))
+    ks = Boxes().slices(box, spacing, n_slices)
+    followed = follow(view, ks, box.k, edges(box)[None])
+    mask, (r, c) = roi.on_voxels(followed.logits[0], spacing, view.centre_rc, view.side_mm, (n_r, n_c))
     whole = np.zeros(composite.hu.shape, dtype=bool)
-    whole[:, r : r + mask.shape[1], c : c + mask.shape[2]] = mask
+    whole[ks.start : ks.stop, r : r + mask.shape[1], c : c + mask.shape[2]] = mask
     return whole
 
 
-def _empty_box(composite: Composite, rng: np.random.Generator) -> tuple[int, FloatArray] | None:
+def _empty_box(composite: Composite, rng: np.random.Generator) -> BoxPrompt | None:
     """Draw a box on lung without anything in it; None where none is found."""
     shape = np.array(composite.hu.shape)
     half = _EMPTY_BOX_MM / 2 / composite.spacing_krc_mm[1]
@@ -94,8 +94,13 @@ def _empty_box(composite: Composite, rng: np.random.Generator) -> tuple[int, Flo
         k, r, c = (int(value) for value in rng.integers([1, reach, reach], shape - [1, reach, reach]))
         part = (slice(k - 1, k + 2), slice(r - reach, r + reach + 1), slice(c - reach, c + reach + 1))
         if composite.hu[part].mean() < _EMPTY_LUNG_HU and not composite.labels[part].any():
-            return k, np.array([[r - half, c - half], [r + half, c + half]])
+            return _prompt(k, np.array([[r - half, c - half], [r + half, c + half]]))
     return None
+
+
+def _prompt(k: int, box_rc: FloatArray) -> BoxPrompt:
+    (r0, c0), (r1, c1) = box_rc.tolist()
+    return BoxPrompt(k, (r0, c0), (r1, c1))
 
 
 def _dice(truth: BoolArray, mask: BoolArray) -> float:

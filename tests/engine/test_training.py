@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ai_engine.composites import Composite, Renderer
-from ai_engine.domain import NoduleType
+from ai_engine.domain import BoxPrompt, NoduleType
 from ai_engine.errors import TrainingError
 from ai_engine.sam2 import network as sam2
 from ai_engine.sam2.loading import load
@@ -19,8 +19,9 @@ from ai_engine.training.losses import losses
 from ai_engine.training.plan import Plan
 from ai_engine.training.validation import segmented
 from tests.support.balls import ball_in_lung
+from tests.support.sam2 import by_chance
 
-PLAN = Plan(seed=3, steps=4, warm_up=2, slices=2, clips=1, clip_share=(0.5, 0.5), shortest_clip=2, longest_clip=3)
+PLAN = Plan(seed=3, steps=4, warm_up=2, slices=2, clip_share=(0.5, 0.5), clip_frames=(2, 3), clip_slices=4)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,13 @@ def test_the_learning_rate_rises_straight_and_falls_to_its_floor() -> None:
     assert plan.rate(49, plan.progress(49, 0)) == pytest.approx(0.5)
     assert plan.rate(100, plan.progress(100, 0)) == pytest.approx(1.0, abs=0.03)
     assert plan.rate(1000, plan.progress(1000, 0)) == pytest.approx(0.02)
+
+
+def test_clips_of_any_length_have_about_as_many_slices() -> None:
+    plan = Plan(steps=1, clip_share=(1.0, 1.0))
+    kinds = {plan.kind(step) for step in range(200)}
+    assert {kind.frames for kind in kinds} == set(plan.clip_frames)
+    assert all(0.8 <= kind.frames * kind.size / plan.clip_slices <= 1.2 for kind in kinds)
 
 
 def test_a_run_of_hours_ends_by_the_clock() -> None:
@@ -159,12 +167,10 @@ def test_a_few_steps_teach_the_network_to_outline_what_is_prompted(tmp_path: Pat
 
 
 def test_a_network_that_sees_nothing_gives_an_empty_mask(composites: list[Composite]) -> None:
-    from tests.support.sam2 import by_chance
-
     composite = composites[0]
     k, r, c = (n // 2 for n in composite.hu.shape)
-    box = np.array([[r - 8, c - 8], [r + 8, c + 8]], dtype=float)
-    assert not segmented(by_chance(sees_objects=False), composite, k, box).any()
+    box = BoxPrompt(k, (r - 8, c - 8), (r + 8, c + 8))
+    assert not segmented(by_chance(sees_objects=False), composite, box).any()
 
 
 def test_balls_are_what_they_should_be(composites: list[Composite]) -> None:

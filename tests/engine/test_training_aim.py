@@ -120,7 +120,7 @@ def test_grain_keeps_the_mean_within_its_offset() -> None:
     for seed in range(40):
         changed = regrained(hu, np.random.default_rng(seed))
         assert changed.dtype == np.float32
-        assert abs(float(changed.mean()) + 500) < 45
+        assert abs(float(changed.mean()) + 500) < 75
         assert float(changed.std()) < 60
 
 

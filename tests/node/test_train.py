@@ -31,7 +31,7 @@ def test_the_smoke_run_learns_and_its_weights_outline(smoke: Path) -> None:
     loaded = load(smoke / "compact.safetensors", "compact", 128, "cpu")
     composite = Shards(smoke / "composites" / "validation").read()[0]
     truth = composite.labels == 1
-    mask = segmented(loaded, composite, *jittered_box(truth, np.random.default_rng(0)))
+    mask = segmented(loaded, composite, jittered_box(truth, np.random.default_rng(0)))
     assert (mask & truth).sum() > 0.1 * truth.sum()
 
 
