@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 HuArray = NDArray[np.int16]
+UInt8Array = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,46 @@ class Channel(StrEnum):
 
 
 @dataclass(frozen=True)
+class BoxPrompt:
+    """A box on one slice, as a person draws it or a detector proposes it.
+
+    Attributes
+    ----------
+    k : int
+        The slice.
+    low_rc, high_rc : tuple of float
+        Edges in voxel indices of the volume, where integers are voxel centres: one voxel reaches from -0.5 to 0.5.
+    """
+
+    k: int
+    low_rc: tuple[float, float]
+    high_rc: tuple[float, float]
+
+    @property
+    def centre_krc(self) -> tuple[float, float, float]:
+        """Middle of the box."""
+        (r0, c0), (r1, c1) = self.low_rc, self.high_rc
+        return float(self.k), (r0 + r1) / 2, (c0 + c1) / 2
+
+    def side_mm(self, spacing_krc_mm: tuple[float, float, float]) -> float:
+        """Mean of the two sides."""
+        sides = np.subtract(self.high_rc, self.low_rc) * spacing_krc_mm[1:]
+        return float(sides.mean())
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """One voxel of the nodule, in voxel indices of the volume."""
+
+    k: int
+    r: int
+    c: int
+
+
+Prompt = BoxPrompt | PointPrompt
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A suspicious place.
 
@@ -84,12 +125,15 @@ class Candidate:
         Estimated diameter.
     score : float
         Strength of the evidence, comparable within one channel only; not a probability.
+    prompt : BoxPrompt, PointPrompt or None
+        What a person pointed at; None where the detector found the place.
     """
 
     centre_krc: tuple[float, float, float]
     diameter_mm: float
     score: float
     channel: Channel
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +147,15 @@ class Segment:
     origin_krc : tuple of int
         Index in the volume of ``mask[0, 0, 0]``.
     confidence : float or None
-        Agreement of the segmenter with itself, 0 to 1; None where the tier does not measure it.
+        Agreement of the segmenter with itself and with other means, 0 to 1; None where the tier does not measure it.
+    is_doubtful : bool
+        The confidence is so low that the outline has to be looked at.
     """
 
     mask: BoolArray
     origin_krc: tuple[int, int, int]
     confidence: float | None = None
+    is_doubtful: bool = False
 
     @property
     def box(self) -> tuple[slice, slice, slice]:

@@ -8,11 +8,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ai_engine import malignancy
+from ai_engine.candidates.prompted import candidate_of
 from ai_engine.describe import look_at
 from ai_engine.domain import (
     Algorithm,
@@ -21,6 +23,7 @@ from ai_engine.domain import (
     ClinicalContext,
     CtVolume,
     Finding,
+    Prompt,
     Segment,
 )
 from ai_engine.errors import EmptySegment, OutOfMemory, VolumeError
@@ -28,9 +31,12 @@ from ai_engine.geometry import Turn, turn_of
 from ai_engine.measure import measure
 from ai_engine.rules import lung_rads
 from ai_engine.scene import Scene, scene_of
-from ai_engine.stages import Tier, weight_free
+from ai_engine.stages import Stage, Tier, weight_free
 
 VERSION = "0.1.0"
+
+# What part of the whole is done when the segmentation begins and ends.
+SEGMENTATION = (0.7, 0.97)
 
 Progress = Callable[[str, float], None]
 
@@ -58,12 +64,17 @@ class Engine:
         ball in open lung: a degree of likeness to a nodule, not a probability (``growing.Judge``).
     tier : Tier, optional
         The stages that run; by default those that need no weights.
+    prompt : BoxPrompt or PointPrompt, optional
+        See ``prompted``.
     """
 
-    def __init__(self, detection_threshold: float | None = None, tier: Tier | None = None) -> None:
+    def __init__(
+        self, detection_threshold: float | None = None, tier: Tier | None = None, prompt: Prompt | None = None
+    ) -> None:
         self._threshold = detection_threshold
         self._tier = tier or weight_free()
-        self.algorithm = _algorithm(self._tier, detection_threshold)
+        self._prompt = prompt
+        self.algorithm = _algorithm(self._tier, detection_threshold, prompt)
 
     def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
         """Find, segment, measure and score the nodules of one volume.
@@ -91,6 +102,17 @@ class Engine:
         except MemoryError as error:
             raise OutOfMemory("the analysis did not fit into memory") from error
 
+    def prompted(self, prompt: Prompt) -> "Engine":
+        """Return an engine that outlines what a person points at, and searches for nothing.
+
+        Parameters
+        ----------
+        prompt : BoxPrompt or PointPrompt
+            In voxel indices of the volume that will be analysed.
+        """
+        names = self._tier.names | {"candidates": "pointed at by a person"}
+        return Engine(None, replace(self._tier, names=names), prompt)
+
     def _analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress) -> Analysis:
         clock = _Clock(progress)
         if volume.hu.ndim != 3 or min(volume.hu.shape) < 2:
@@ -101,22 +123,38 @@ class Engine:
             lungs = self._tier.lungs.find(turned)
             scene = scene_of(turned, lungs)
         with clock.stage("candidates", 0.25):
-            candidates = self._tier.detector.detect(scene)
-        with clock.stage("segmentation", 0.9):
-            detected = self._detected(scene, candidates)
-        with clock.stage("description", 0.97):
+            candidates = self._candidates(scene, turn)
+        with clock.stage("segmentation", SEGMENTATION[0]):
+            detected = self._detected(scene, candidates, progress)
+        with clock.stage("description", SEGMENTATION[1]):
             findings = self._findings(volume, scene, turn, detected, context)
         exam = lung_rads.exam([finding.lung_rads for finding in findings], lungs.cut)
         progress("done", 1.0)
         return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds)
 
-    def _detected(self, scene: Scene, candidates: list[Candidate]) -> list[_Detected]:
+    def search(self, scene: Scene) -> list[tuple[Candidate, Segment]]:
+        """Find and segment the nodules of a scene as ``analyse`` does, and leave it at that; all on the turned grid."""
+        candidates = self._tier.detector.detect(scene)
+        above = [each for each in candidates if self._threshold is None or each.score >= self._threshold]
+        detected = self._detected(scene, above)
+        return [(found.candidate, found.segment) for found in detected]
+
+    def _candidates(self, scene: Scene, turn: Turn) -> list[Candidate]:
+        """Search, or take what a person points at; only what is above the threshold."""
+        if self._prompt is not None:
+            candidate = candidate_of(scene, turn.prompt_to_turned(self._prompt))
+            if not all(0 <= at < n for at, n in zip(candidate.centre_krc, scene.volume.hu.shape, strict=True)):
+                raise VolumeError(f"{self._prompt} lies outside of the volume of {scene.volume.hu.shape} voxels")
+            return [candidate]
+        found = self._tier.detector.detect(scene)
+        return [each for each in found if self._threshold is None or each.score >= self._threshold]
+
+    def _detected(self, scene: Scene, candidates: list[Candidate], progress: Progress = _silent) -> list[_Detected]:
         """Segment the candidates; of two that turn out to be the same thing, the first stays."""
         taken = np.zeros(scene.volume.hu.shape, dtype=bool)
         kept: list[_Detected] = []
-        for candidate in candidates:
-            if self._threshold is not None and candidate.score < self._threshold:
-                continue
+        for index, candidate in enumerate(candidates):
+            progress("segmentation", float(np.interp(index, (0, len(candidates)), SEGMENTATION)))
             try:
                 segment = self._tier.segmenter.segment(scene, candidate)
             except EmptySegment:
@@ -144,7 +182,7 @@ class Engine:
         k, r, c = (float(value) for value in turn.points_to_source(found.candidate.centre_krc))
         return Finding(
             number=0,
-            candidate=replace(found.candidate, centre_krc=(k, r, c)),
+            candidate=replace(found.candidate, centre_krc=(k, r, c), prompt=self._prompt),
             segment=segment,
             measurements=measurements,
             location=look.location,
@@ -172,9 +210,16 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - started
 
 
-def _algorithm(tier: Tier, threshold: float | None) -> Algorithm:
+def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None) -> Algorithm:
     """Name what runs; the digest changes with code version, stages and settings."""
-    settings = {type(stage).__name__: asdict(stage) for stage in (tier.lungs, tier.detector, tier.segmenter)}
-    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold], sort_keys=True)
+    settings = {type(stage).__name__: _settings(stage) for stage in (tier.lungs, tier.detector, tier.segmenter)}
+    asked = None if prompt is None else {type(prompt).__name__: asdict(prompt)}
+    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold, asked], sort_keys=True)
     digest = hashlib.sha256(facts.encode()).hexdigest()
     return Algorithm(f"Emerald lung nodules, {tier.names['segmentation']}", VERSION, tier.family, digest, tier.names)
+
+
+def _settings(stage: Stage) -> dict[str, Any]:
+    """Return what goes into the digest: fields that do not compare, such as the place of a file, stay out."""
+    values = ((each.name, getattr(stage, each.name)) for each in fields(stage) if each.compare)
+    return {name: asdict(value) if is_dataclass(value) else value for name, value in values}  # type: ignore[arg-type]

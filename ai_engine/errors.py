@@ -6,7 +6,11 @@
     ├ VolumeError        the volume cannot be analysed as it is (shape, spacing, values)
     ├ NoLungs            the volume holds no lung that can be analysed
     ├ EmptySegment       a candidate gave no mask
-    ├ WeightsError       weights are missing or are not the ones expected: refuse to start
+    ├ NoRoom             a nodule found no place in a lung
+    ├ WeightsError       weights cannot be used: refuse to start
+    │ ├ WeightsMissing   there is no file
+    │ └ WeightsCorrupt   the file is another one
+    ├ TrainingError      a training run cannot start or go on as asked
     └ OutOfMemory        transient: another worker or a later moment may do
 """
 
@@ -29,8 +33,24 @@ class EmptySegment(EngineError):
     """A candidate gave no mask."""
 
 
+class NoRoom(EngineError):
+    """A nodule found no place in a lung."""
+
+
 class WeightsError(EngineError):
     """Weights are missing, or are not the ones that settings name."""
+
+
+class WeightsMissing(WeightsError):
+    """The file of weights is not where it should be."""
+
+
+class WeightsCorrupt(WeightsError):
+    """The file of weights does not have the SHA-256 that it should have."""
+
+
+class TrainingError(EngineError):
+    """A training run cannot start, or cannot go on, as asked."""
 
 
 class OutOfMemory(EngineError):

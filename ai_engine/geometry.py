@@ -1,13 +1,13 @@
 """The one place where voxel indices ``(k, r, c)`` meet the patient's space (LPS, mm)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ai_engine.domain import CtVolume, FloatArray, Segment
+from ai_engine.domain import BoxPrompt, CtVolume, FloatArray, PointPrompt, Prompt, Segment
 from ai_engine.errors import VolumeError
 
 
@@ -92,11 +92,23 @@ class Turn:
         steps = tuple(slice(None, None, -1 if flag else None) for flag in self.reversed)
         mask = segment.mask[steps].transpose(np.argsort(self.axes))
         k, r, c = (round(float(value)) for value in origin)
-        return Segment(np.ascontiguousarray(mask), (k, r, c), segment.confidence)
+        return replace(segment, mask=np.ascontiguousarray(mask), origin_krc=(k, r, c))
 
     def points_to_source(self, points_krc: ArrayLike) -> FloatArray:
         """Map turned voxel indices (..., 3) to source voxel indices (..., 3)."""
         return krc_to_lps_mm(self.index_affine, points_krc)
+
+    def prompt_to_turned(self, prompt: Prompt) -> Prompt:
+        """Carry a prompt on the source grid to the turned grid."""
+        if isinstance(prompt, PointPrompt):
+            k, r, c = (round(float(i)) for i in self._points_to_turned((prompt.k, prompt.r, prompt.c)))
+            return PointPrompt(k, r, c)
+        corners = self._points_to_turned([(prompt.k, *prompt.low_rc), (prompt.k, *prompt.high_rc)])
+        (k, r0, c0), (_, r1, c1) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        return BoxPrompt(round(k), (r0, c0), (r1, c1))
+
+    def _points_to_turned(self, points_krc: ArrayLike) -> FloatArray:
+        return lps_mm_to_krc(self.index_affine, points_krc)
 
 
 def turn_of(volume: CtVolume) -> Turn:

@@ -1,16 +1,23 @@
 """The stages that a model tier may replace, and the tier that needs no weights.
 
-A stage is a frozen dataclass: its fields are its settings, and they go into the digest of the algorithm.
+A stage is a frozen dataclass: its fields are its settings, and they go into the digest of the algorithm, but for those
+that do not compare (``field(compare=False)``), such as the place of a file.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ai_engine.candidates import ClassicalDetector
 from ai_engine.domain import Candidate, CtVolume, Segment
 from ai_engine.lungs import Lungs, ThresholdLungs
+from ai_engine.sam2.segmenter import Sam2Segmenter
+from ai_engine.sam2.weights import Weights
 from ai_engine.scene import Scene
 from ai_engine.segment import RegionGrowing
+
+if TYPE_CHECKING:
+    from ai_engine.sam2.loading import Loaded
 
 
 class Stage(Protocol):
@@ -71,3 +78,39 @@ def weight_free() -> Tier:
         "malignancy": "Brock",
     }
     return Tier("weight-free", names, ThresholdLungs(), ClassicalDetector(), RegionGrowing())
+
+
+def without_weights_of(family: str) -> Tier:
+    """Give the tier without weights in the place of one whose weights are missing; it says so wherever it is named."""
+    plain = weight_free()
+    stands_in = f"region growing (no weights: those of the tier {family} are missing)"
+    return replace(plain, names=plain.names | {"segmentation": stands_in})
+
+
+def with_sam2(weights: Weights, device: str = "auto") -> Tier:
+    """Give the tier whose outlines are SAM2's, with these weights; everything else is as in the one without weights.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    WeightsMissing, WeightsCorrupt
+        The file is not there, or not what it should be. It is read only when the first candidate comes.
+    """
+    weights.check()
+    plain, model = weight_free(), weights.model
+    family = "official" if model.url else "bundled"
+    names = plain.names | {"segmentation": f"SAM2 ({model.name} weights, {weights.sha256[:12]})"}
+    return replace(plain, family=family, names=names, segmenter=Sam2Segmenter(_loader(weights, device), weights.sha256))
+
+
+def _loader(weights: Weights, device: str) -> "Callable[[], Loaded]":
+    def load() -> "Loaded":
+        from ai_engine.sam2 import loading  # noqa: PLC0415 - torch takes seconds, and is not for every process
+
+        return loading.load(weights.path, weights.model.config, weights.model.image_size, device)
+
+    return load

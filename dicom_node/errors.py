@@ -20,6 +20,7 @@
     ├ PeerMisbehaved                          no          A-ABORT to the peer, one line in the log
     ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
     ├ CaseDataMissing                         no          the command line says what to install
+    ├ SplitViolation                          no          training, composing or a threshold is refused
     ├ ResultInvalid                           no          result quarantined, job says so
     ├ LedgerError                             yes         0xA700 to the sender; a worker tries again
     ├ NoSuchJob                               no          the command line says so
@@ -187,3 +188,7 @@ class LeaseLost(NodeError):
 
 class CaseDataMissing(NodeError):
     """Data that demo, training or evaluation needs is not installed."""
+
+
+class SplitViolation(NodeError):
+    """An outline, a rating or a lung was about to be used for what its split does not allow."""

@@ -63,6 +63,8 @@ def _finding(tracked: TrackedFinding, each: AnalysedSeries) -> Json:
         "volume_mm3": round(measured.volume_mm3, 1),
         "mean_hu": round(measured.mean_hu, 1),
         "detection_score": round(finding.detection_score, 4),
+        "outline_confidence": None if finding.segment.confidence is None else round(finding.segment.confidence, 4),
+        "outline_is_doubtful": finding.segment.is_doubtful,
         "lung_rads": finding.lung_rads.value,
         "malignancy": [_score(score) for score in finding.malignancy],
     }

@@ -19,10 +19,22 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ai_engine.engine import Engine
+from ai_engine.errors import WeightsError, WeightsMissing
+from ai_engine.sam2 import weights as sam2_weights
+from ai_engine.sam2.weights import Weights
+from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
-from dicom_node.errors import AssociationAborted, AssociationRejected, LedgerError, NodeError, PeerError, PeerTimeout
+from dicom_node.errors import (
+    AssociationAborted,
+    AssociationRejected,
+    LedgerError,
+    NodeError,
+    PeerError,
+    PeerTimeout,
+    SettingsError,
+)
 from dicom_node.jobs import housekeeping, settle
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
@@ -80,14 +92,49 @@ def build_parts(settings: Settings) -> pipeline.Parts:
         store=open_store(settings),
         spool=open_spool(settings),
         identity=pipeline.Identity(installation_uid(settings.data_dir), software_version()),
-        engine_for=engine_for,
+        engine_for=partial(engine_for, models_dir=settings.models),
     )
 
 
 @cache
-def engine_for(settings: EngineSettings) -> Engine:
-    """Return the engine of these settings, built once in a process."""
-    return Engine(settings.detection_threshold)
+def engine_for(settings: EngineSettings, models_dir: Path) -> Engine:
+    """Return the engine of these settings, built once in a process.
+
+    Its weights are checked here, and read into memory by its first analysis: torch is no matter for a parent process.
+
+    Raises
+    ------
+    SettingsError
+        The weights are missing, or not what they should be. If the settings allow it, missing ones are replaced by
+        the tier without weights, which says so.
+    """
+    return Engine(settings.detection_threshold, _tier(settings, models_dir))
+
+
+def _tier(settings: EngineSettings, models_dir: Path) -> Tier:
+    if settings.tier == "weight-free":
+        return weight_free()
+    try:
+        return with_sam2(weights_of(settings, models_dir), settings.device)
+    except WeightsMissing as error:
+        if not settings.allow_fallback:
+            raise SettingsError("pipelines.engine", str(error)) from error
+        _LOG.warning("%s. The tier without weights runs instead, as allow_fallback says", error)
+        return without_weights_of(settings.tier)
+    except WeightsError as error:
+        raise SettingsError("pipelines.engine", str(error)) from error
+
+
+def check_engines(settings: Settings) -> None:
+    """Make sure, before the first study comes, that every pipeline has its weights; raises ``SettingsError``."""
+    for pipeline_settings in settings.pipelines:
+        engine_for(pipeline_settings.engine, settings.models)
+
+
+def weights_of(settings: EngineSettings, models_dir: Path) -> Weights:
+    """Say which weights an engine wants and where; raises ``WeightsError`` for a model that there is not."""
+    model = sam2_weights.bundled() if settings.tier == "bundled" else sam2_weights.model(settings.model)
+    return sam2_weights.weights_of(model, models_dir, settings.weights, settings.sha256)
 
 
 def installation_uid(data_dir: Path) -> str:
@@ -122,6 +169,8 @@ class Node:
 
     Raises
     ------
+    SettingsError
+        The weights of a pipeline's engine are missing, or not what they should be.
     NodeError
         Another node already serves this ``data_dir``, the port is taken, or the ledger cannot be opened.
     """
@@ -130,6 +179,7 @@ class Node:
         self._settings = settings
         self._launcher = launcher
         self._parts = build_parts(settings)
+        check_engines(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
 
     @property

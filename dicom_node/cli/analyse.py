@@ -10,6 +10,9 @@ from pathlib import Path
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ai_engine.domain import BoxPrompt, PointPrompt
+from ai_engine.engine import Engine
+from ai_engine.errors import EngineError
 from dicom_node import node, pipeline
 from dicom_node.cli.files import find_instances, print_skipped
 from dicom_node.cli.options import Commands, add_config, load_settings
@@ -34,6 +37,19 @@ def add(commands: Commands) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="a folder of DICOM files, or one file")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON instead of a table")
+    pointed = parser.add_mutually_exclusive_group()
+    pointed.add_argument(
+        "--point",
+        type=point_prompt,
+        metavar="K,R,C",
+        help="outline what lies at this voxel, and search for nothing: slice from the feet, row, column, from 0",
+    )
+    pointed.add_argument(
+        "--box",
+        type=box_prompt,
+        metavar="K,R0,C0,R1,C1",
+        help="outline what lies in this box on slice K, corner voxels included, and search for nothing",
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,29 +61,55 @@ def run(arguments: argparse.Namespace) -> int:
     studies: dict[str, list[InstanceRef]] = {}
     for ref in instances:
         studies.setdefault(ref.study_instance_uid, []).append(ref)
-    told = list(_analyse_all(list(studies.values()), settings.pipelines[0], arguments.out, quiet=arguments.json))
+    chosen = settings.pipelines[0]
+    engine = node.engine_for(chosen.engine, settings.models)
+    if prompt := arguments.point or arguments.box:
+        engine = engine.prompted(prompt)
+    told = list(_analyse_all(list(studies.values()), chosen, engine, arguments.out, quiet=arguments.json))
     if arguments.json:
         print(json.dumps(told, indent=2))
     analysed = [each for each in told if each["outcome"] != Outcome.NOT_ANALYSED]
     return 0 if len(analysed) == len(studies) else 1
 
 
+def point_prompt(text: str) -> PointPrompt:
+    """Parse ``K,R,C``; argparse says what is wrong."""
+    k, r, c = _numbers(text, 3)
+    return PointPrompt(k, r, c)
+
+
+def box_prompt(text: str) -> BoxPrompt:
+    """Parse ``K,R0,C0,R1,C1``; argparse says what is wrong."""
+    k, r0, c0, r1, c1 = _numbers(text, 5)
+    if r1 < r0 or c1 < c0:
+        raise argparse.ArgumentTypeError(f"{text!r} has its corners the wrong way round: R0 <= R1, C0 <= C1")
+    return BoxPrompt(k, (r0 - 0.5, c0 - 0.5), (r1 + 0.5, c1 + 0.5))
+
+
+def _numbers(text: str, n: int) -> list[int]:
+    parts = text.split(",")
+    if len(parts) != n or not all(part.strip().isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {n} whole numbers with commas between them, from 0")
+    return [int(part) for part in parts]
+
+
 def _analyse_all(
-    studies: list[list[InstanceRef]], chosen: Pipeline, out: Path, *, quiet: bool
+    studies: list[list[InstanceRef]], chosen: Pipeline, engine: Engine, out: Path, *, quiet: bool
 ) -> Iterator[dict[str, object]]:
     """Analyse each study; one that fails does not keep the next ones waiting."""
     for number, refs in enumerate(studies, start=1):
         folder = out if len(studies) == 1 else out / f"study-{number}"
         try:
-            yield analyse_study(refs, chosen, folder, quiet=quiet)
-        except NodeError as error:
+            yield analyse_study(refs, chosen, engine, folder, quiet=quiet)
+        except (NodeError, EngineError) as error:
             print(f"emerald: study ...{refs[0].study_instance_uid[-8:]}: {error}", file=sys.stderr)
 
 
-def analyse_study(refs: list[InstanceRef], chosen: Pipeline, folder: Path, *, quiet: bool) -> dict[str, object]:
+def analyse_study(
+    refs: list[InstanceRef], chosen: Pipeline, engine: Engine, folder: Path, *, quiet: bool
+) -> dict[str, object]:
     """Analyse one study, write its results into ``folder`` and return what was found as JSON."""
     job = _job(refs, chosen)
-    engine = node.engine_for(chosen.engine)
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), disable=quiet) as bar:
         task = bar.add_task("reading")
         study = pipeline.examine(refs, job, chosen, engine, lambda stage, _: bar.update(task, description=stage))

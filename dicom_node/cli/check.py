@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rich.table import Table
@@ -73,7 +74,7 @@ def look(settings: Settings) -> Iterator[Line]:
     yield from _disk(settings, store.counts())
     yield from _ledger(store.counts(), {destination.name for destination in settings.destinations})
     for pipeline in settings.pipelines:
-        yield _engine(pipeline)
+        yield _engine(pipeline, settings.models)
 
 
 def _incoming(settings: Settings, store: Store) -> Iterator[Line]:
@@ -152,10 +153,10 @@ def _ledger(counts: Counts, known: set[str]) -> Iterator[Line]:
         yield Line("quarantine", "note", f"{counts.quarantined} objects were put aside; the reasons lie beside them")
 
 
-def _engine(pipeline: Pipeline) -> Line:
+def _engine(pipeline: Pipeline, models_dir: Path) -> Line:
     what = f"engine of {pipeline.called_ae_title}"
     try:
-        algorithm = node.engine_for(pipeline.engine).algorithm
+        algorithm = node.engine_for(pipeline.engine, models_dir).algorithm
     except (NodeError, ValueError) as error:
         return Line(what, "wrong", str(error))
     return Line(what, "ok", f"{algorithm.name} {algorithm.version}, digest {algorithm.digest[:12]}")

@@ -110,6 +110,8 @@ SHORT_AXIS = sct("103340004", "Short axis")
 MAXIMUM_3D_DIAMETER = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
 ATTENUATION_COEFFICIENT = dcm("112031", "Attenuation Coefficient")
 PROBABILITY_OF_CANCER = dcm("111047", "Probability of cancer")
+# 0 is the worst, 100 the best; no standard code says "confidence in an outline" more closely
+ANALYSIS_QUALITY_RATING = dcm("111693", "Analysis Quality Rating")
 # A concept of its own for the solid part: readers that skip modifiers must not take it for the whole nodule.
 SOLID_PART_SIZE = Code("RDE1303", "RADELEMENT", "Solid component size")
 VOLUME_FROM_VOXELS = Code("YEKZ", "IBSI", "Volume from Voxel Summation")
@@ -193,3 +195,4 @@ MM = Code("mm", "UCUM", "millimeter")
 MM3 = Code("mm3", "UCUM", "cubic millimeter")
 HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 PERCENT = Code("%", "UCUM", "percent")
+OF_100 = Code("{0:100}", "UCUM", "range: 0:100")

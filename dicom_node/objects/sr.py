@@ -182,6 +182,8 @@ def _nodules(found: Sequence[TrackedFinding]) -> Iterator[str]:
         yield words.nodule(tracked)
         yield from (words.risk(tracked, score) for score in tracked.finding.malignancy)
         yield words.detection(tracked)
+        if (sure := words.outline(tracked)) is not None:
+            yield sure
 
 
 def _analysed_series(each: AnalysedSeries, verdicts: Sequence[SeriesVerdict]) -> Iterator[str]:

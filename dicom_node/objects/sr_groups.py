@@ -21,6 +21,7 @@ from ai_engine.domain import (
     Measurements,
     NoduleType,
     RiskScore,
+    Segment,
 )
 from dicom_node.objects import codes, words
 from dicom_node.objects.content import Is, code, container, image, number, polyline, text, uid
@@ -62,6 +63,7 @@ def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentRefere
         ),
         uid(Is.CONTAINED, codes.SOURCE_SERIES_FOR_SEGMENTATION, series.series_instance_uid),
         *_volume_measurements(finding.measurements, algorithm),
+        *_confidence(finding.segment, algorithm),
         *(_probability(risk) for risk in finding.malignancy if risk.value is not None),
         *_descriptors(finding.descriptors),
         *lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
@@ -121,6 +123,13 @@ def _volume_measurements(measured: Measurements, algorithm: Algorithm) -> Iterat
         yield by(codes.SOLID_PART_SIZE, measured.solid_mean_diameter_mm, codes.MM, _derived(codes.MEAN), solid)
     if measured.solid_volume_mm3 is not None:
         yield by(codes.VOLUME_FROM_VOXELS, round(measured.solid_volume_mm3, 2), codes.MM3, solid)
+
+
+def _confidence(segment: Segment, algorithm: Algorithm) -> Iterator[Dataset]:
+    """Yield how sure the outline is, where the algorithm tells; what follows from it is said in words."""
+    if segment.confidence is not None:
+        value = round(100 * segment.confidence)
+        yield _measured(algorithm, codes.ANALYSIS_QUALITY_RATING, value, codes.OF_100)
 
 
 def _diameters(measured: Measurements, algorithm: Algorithm) -> Iterator[Dataset]:

@@ -49,6 +49,17 @@ def detection(each: TrackedFinding) -> str:
     )
 
 
+def outline(each: TrackedFinding) -> str | None:
+    """Return how sure the outline is, and what to do if it is not; None where the algorithm does not tell."""
+    segment = each.finding.segment
+    if segment.confidence is None:
+        return None
+    rating = f"{each.tracked.identifier}: quality of the outline {100 * segment.confidence:.0f} of 100"
+    if segment.is_doubtful:
+        return f"{rating}. DOUBTFUL OUTLINE: check it before its sizes and what follows from them are used."
+    return f"{rating}, by its agreement with other outlines of the same nodule; not a probability."
+
+
 def inputs(score: RiskScore) -> str:
     """Return the inputs of a risk model with their values."""
     return ", ".join(_with_value(name, value) for name, value in score.inputs.items())

@@ -16,7 +16,7 @@ from pathlib import Path
 from dicom_node import node, pipeline
 from dicom_node.domain import Job
 from dicom_node.objects.headers import instance_ref
-from dicom_node.settings import Pipeline
+from dicom_node.settings import Pipeline, Settings
 
 _MB = 1 << 20
 
@@ -72,8 +72,9 @@ class Watch:
 
     def next(self, name: str, fraction: float = 0.0) -> None:
         """Begin another stage; of the signature that the pipeline tells its progress by."""
-        self.stages.append(self._ended())
-        self._begin(name)
+        if name != self._name:
+            self.stages.append(self._ended())
+            self._begin(name)
 
     def _begin(self, name: str) -> None:
         # From here on VmHWM is the peak since now (proc(5), clear_refs).
@@ -100,7 +101,7 @@ def run(study: Path) -> Cost:
     refs = [instance_ref(path) for path in sorted(study.iterdir())]
     now, chosen = datetime.now(UTC), Pipeline(called_ae_title="EMERALD")
     job = Job(0, "EMERALD", refs[0].study_instance_uid, 1, "READY", now, now)
-    engine = node.engine_for(chosen.engine)
+    engine = node.engine_for(chosen.engine, Settings().models)
     done = pipeline.examine(refs, job, chosen, engine, watch.next)
     watch.next("results")
     context = pipeline.object_context(job, refs, done, engine, pipeline.Identity("2.25.1", "bench"))

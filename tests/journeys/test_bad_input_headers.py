@@ -101,7 +101,7 @@ def analyse(slices: list[Dataset], folder: Path, capsys: pytest.CaptureFixture[s
     """Write the slices and analyse them; returns the exit code and all that was printed."""
     write(slices, folder / "in")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node, "engine_for", lambda settings: QuickEngine())
+        patch.setattr(node, "engine_for", lambda settings, models_dir: QuickEngine())
         code = main(["analyse", str(folder / "in"), "--out", str(folder / "out")])
     printed = capsys.readouterr()
     return code, printed.out + printed.err

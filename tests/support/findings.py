@@ -64,9 +64,10 @@ def ball(volume: CtVolume, centre_krc: tuple[float, float, float], diameter_mm: 
 
 
 def _finding(volume: CtVolume, mask: BoolArray, number: int) -> Finding:
-    """Make a finding of a mask: odd ones solid and in a zone, even ones part-solid and in a lobe."""
+    """Make a finding of a mask: odd ones solid, in a zone and sure, even ones part-solid, in a lobe and doubtful."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    segment = Segment(mask[box], tuple(side.start for side in box))
+    origin = tuple(side.start for side in box)
+    segment = Segment(mask[box], origin, 0.87, False) if number % 2 else Segment(mask[box], origin, 0.412, True)
     measured = measure(volume, segment)
     centre = tuple(float(side.start + side.stop - 1) / 2 for side in box)
     solid = Finding(

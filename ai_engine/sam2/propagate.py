@@ -1,0 +1,156 @@
+"""From the prompted slice along k, up and down, until the object ends. Needs torch.
+
+SAM2 goes on seeing an object after it has ended (arXiv:2408.00756), so a way stops by rules, and only slices that the
+nodule can reach are looked at.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ai_engine.domain import BoolArray, FloatArray
+from ai_engine.grid import Float32Array
+from ai_engine.sam2 import network as sam2
+from ai_engine.sam2.network import Answer, Walk
+from ai_engine.sam2.views import View, autocast
+
+# Answers are handed on with this many pixels along a side, or with the network's own if they are more.
+_ANSWER_PIXELS = 128
+ABSENT = -10.0
+
+
+@dataclass(frozen=True)
+class StopRules:
+    """When a way along k ends; the slice that breaks a rule is left out.
+
+    Attributes
+    ----------
+    growth : float
+        The mask is larger than that of the slice before times this: it has run into something else.
+    overlap : float
+        Less than this share of the smaller of the two masks lies in the other: it is something else.
+    """
+
+    growth: float = 2.5
+    overlap: float = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What became of n prompts.
+
+    Attributes
+    ----------
+    logits : (n, slices, size, size) float32
+        Positive on the object, ``ABSENT`` where its way had ended.
+    object_logits : (n, slices) float32
+        Positive where the network says that the object is there; ``ABSENT`` where it was not asked.
+    """
+
+    logits: Float32Array
+    object_logits: Float32Array
+
+    @property
+    def masks(self) -> BoolArray:
+        """(n, slices, size, size) bool."""
+        return np.asarray(self.logits > 0)
+
+
+def follow(view: View, ks: range, key: int, boxes_rc: FloatArray, rules: StopRules | None = None) -> Followed:
+    """Segment what boxes on one slice hold, along all slices of a view.
+
+    Parameters
+    ----------
+    ks : range
+        Slices that may be looked at, with step 1.
+    key : int
+        The prompted one, of ``ks``.
+    boxes_rc : (n, 2, 2) float64
+        Low and high edges of each box as (r, c), in voxel indices.
+    rules : StopRules, optional
+    """
+    labels = torch.tensor([[sam2.BOX_LOW, sam2.BOX_HIGH]] * len(boxes_rc), dtype=torch.int32)
+    return _follow(view, ks, key, view.points(boxes_rc), labels, rules or StopRules())
+
+
+def at_point(view: View, key: int, point_rc: FloatArray) -> Followed:
+    """Segment what lies at a point (2,), (r, c) in voxel indices, on one slice alone."""
+    points = view.points(point_rc[None, None])
+    return _follow(view, range(key, key + 1), key, points, torch.tensor([[sam2.POSITIVE]]), StopRules())
+
+
+@torch.inference_mode()
+def _follow(view: View, ks: range, key: int, points: Tensor, labels: Tensor, rules: StopRules) -> Followed:
+    n = len(points)
+    size = max(_ANSWER_PIXELS, view.size // 4)
+    found = _Found(n, ks, size)
+    prompt = {"point_coords": points, "point_labels": labels.to(view.loaded.device, torch.int32)}
+    with autocast(view.loaded):
+        walk = Walk(view.loaded.network, len(ks))
+        found.note(key, _Frame.of(walk.step(view.features(key, n), prompt), size))
+        other_way = walk.turned()
+        for way, slices in ((walk, range(key + 1, ks.stop)), (other_way, range(key - 1, ks.start - 1, -1))):
+            _go(view, way, slices, found, key, rules)
+    return Followed(found.logits, found.object_logits)
+
+
+def _go(view: View, walk: Walk, slices: Iterable[int], found: "_Found", key: int, rules: StopRules) -> None:
+    """Walk one way until all objects have ended."""
+    before = found.at(key)
+    going: NDArray[np.bool_] = np.asarray(before.any(axis=(1, 2)))
+    for k in slices:
+        if not going.any():
+            return
+        frame = _Frame.of(walk.step(view.features(k, len(before))), found.size)
+        going &= frame.present & goes_on(before, frame.logits > 0, rules)
+        found.note(k, frame, going)
+        before = np.asarray(frame.logits > 0)
+
+
+def goes_on(before: BoolArray, now: BoolArray, rules: StopRules) -> NDArray[np.bool_]:
+    """Tell for masks (n, r, c) of neighbouring slices whether the later one may still be the same object: (n,) bool."""
+    area_before, area = before.sum(axis=(1, 2)), now.sum(axis=(1, 2))
+    common = (before & now).sum(axis=(1, 2))
+    smaller = np.minimum(area_before, area)
+    return np.asarray((area > 0) & (area <= rules.growth * area_before) & (common >= rules.overlap * smaller))
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Answers for n objects on one slice: logits (n, size, size) and object scores (n,)."""
+
+    logits: Float32Array
+    object_logits: Float32Array
+
+    @classmethod
+    def of(cls, answer: Answer, size: int) -> "_Frame":
+        large = nn.functional.interpolate(
+            answer.mask_logits[:, None], (size, size), mode="bilinear", align_corners=False
+        )
+        logits, objects = large[:, 0].float().cpu().numpy(), answer.object_logits.float().cpu().numpy()
+        return cls(np.where((objects > 0)[:, None, None], logits, np.float32(ABSENT)), objects)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        return np.asarray(self.object_logits > 0)
+
+
+class _Found:
+    """Collects answers by slice."""
+
+    def __init__(self, n: int, ks: range, size: int) -> None:
+        self.size = size
+        self._first = ks.start
+        self.logits = np.full((n, len(ks), size, size), ABSENT, dtype=np.float32)
+        self.object_logits = np.full((n, len(ks)), ABSENT, dtype=np.float32)
+
+    def note(self, k: int, frame: _Frame, of: NDArray[np.bool_] | slice = slice(None)) -> None:
+        self.logits[of, k - self._first] = frame.logits[of]
+        self.object_logits[of, k - self._first] = frame.object_logits[of]
+
+    def at(self, k: int) -> BoolArray:
+        return np.asarray(self.logits[:, k - self._first] > 0)

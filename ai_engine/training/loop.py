@@ -1,0 +1,110 @@
+"""The loop of a run: draw a batch, mark it, step, follow; now and then validate, keep the best, write all down.
+
+READ FIRST. What a step draws follows from the plan's seed and the step, so a run that is cut off and resumed goes the
+same way as one that is not.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ai_engine.composites import Composite
+from ai_engine.sam2 import network as sam2
+from ai_engine.training import checkpoints, journal
+from ai_engine.training.batches import Batch, batch_of
+from ai_engine.training.checkpoints import BEST, Run
+from ai_engine.training.losses import Losses, losses
+from ai_engine.training.material import Pool
+from ai_engine.training.validation import validate
+
+FIRST_LOSSES = 200
+SAVE_EVERY_S = 300.0
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Told:
+    """How far a run is, for whoever watches."""
+
+    step: int
+    progress: float
+    loss: float
+    dice_3d: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run learns from and what it is judged by; validation composites are of other patients in other lungs."""
+
+    training: Sequence[Composite]
+    validation: Sequence[Composite]
+
+
+def train(
+    run: Run, material: Material, folder: Path, watch: Callable[[Told], None], clock: Clock = time.monotonic
+) -> None:
+    """Go on with a run until its plan ends; checkpoints, log and plot go into ``folder``."""
+    torch.set_num_threads(1)
+    log = journal.Journal(folder, run.step)
+    pool = Pool(material.training, run.plan.seed)
+    begun, before = clock(), run.seconds
+    saved = begun
+    while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
+        parts = one_step(run, pool, progress)
+        run.seconds = before + clock() - begun
+        loss = parts.as_json()
+        if run.step <= FIRST_LOSSES:
+            run.first_losses.append(loss["loss"])
+        log.write(step=run.step, kind=run.plan.kind(run.step - 1).name, **loss, seconds=round(run.seconds, 1))
+        if run.step % run.plan.validate_every == 0:
+            _look(run, material, folder, log)
+        if clock() - saved > SAVE_EVERY_S:
+            checkpoints.save(run, folder)
+            saved = clock()
+        watch(Told(run.step, progress, loss["loss"], run.curve[-1]["dice_3d"] if run.curve else None))
+    _look(run, material, folder, log)
+    checkpoints.save(run, folder)
+
+
+def one_step(run: Run, pool: Pool, progress: float) -> Losses:
+    """Do one step of a run."""
+    step, plan = run.step, run.plan
+    device = next(run.network.parameters()).device
+    torch.manual_seed(plan.seed * 1_000_003 + step)
+    batch = batch_of(pool, plan, step, size=sam2.image_size(run.network)).to(device)
+    for group in run.optimiser.param_groups:
+        group["lr"] = plan.rate(step, progress)
+    run.network.train()
+    parts = _marked(run.network, batch)
+    run.optimiser.zero_grad(set_to_none=True)
+    parts.total.backward()
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), plan.largest_gradient)
+    run.optimiser.step()
+    run.step += 1
+    run.follow()
+    return parts
+
+
+def _marked(network: torch.nn.Module, batch: Batch) -> Losses:
+    device = batch.frames.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        masks, objects = sam2.forward_clip(network, batch.frames, batch.points, batch.point_labels)
+    return losses(masks.float(), objects.float(), batch.truth)
+
+
+def _look(run: Run, material: Material, folder: Path, log: journal.Journal) -> None:
+    """Validate the average of the weights and keep it if it is the best so far."""
+    if run.curve and run.curve[-1]["step"] == run.step:
+        return
+    seen = validate(run.average, material.validation)
+    run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **seen.as_json()})
+    log.write(**run.curve[-1])
+    if seen.dice_3d > run.best_dice:
+        run.best_dice = seen.dice_3d
+        checkpoints.save(run, folder, BEST)
+    checkpoints.save(run, folder)
+    journal.plot(journal.read(folder)).save(folder / "curve.png")

@@ -1,0 +1,75 @@
+"""Nodule shapes for composites: the outlines of single readers, from the LIDC database."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from ai_engine.composites import NoduleShape
+from dicom_node.cases.lidc_database import Annotation, LidcDatabase, ReaderMask, Scan, Split
+
+# A shape is read off its slices: thicker ones, or a single one, tell too little of it.
+THICKEST_MM = 3.0
+FEWEST_SLICES = 2
+DIAMETER_MM = (4.0, 60.0)
+WHOLE = 0.98
+
+
+def nodule_shapes(
+    database: LidcDatabase, split: Split, limit: int | None = None, seed: int = 1
+) -> Iterator[NoduleShape]:
+    """Draw the nodules of one split in random order, each as one reader outlined and rated it.
+
+    Left out: scans of more than 3 mm between slices, outlines on one slice only, in more than one piece, or outside of
+    4 to 60 mm.
+
+    Parameters
+    ----------
+    database : LidcDatabase
+    split : Split
+    limit : int, optional
+        At most so many.
+    seed : int
+        The same seed gives the same order.
+    """
+    given = 0
+    for annotation in _annotations(database, split, np.random.default_rng(seed)):
+        if limit is not None and given >= limit:
+            return
+        outline = database.mask(annotation)
+        if _usable(outline):
+            given += 1
+            yield _shape(annotation, outline)
+
+
+def _annotations(database: LidcDatabase, split: Split, rng: np.random.Generator) -> Iterator[Annotation]:
+    scans: list[Scan] = [scan for scan in database.scans(split) if scan.slice_spacing_mm <= THICKEST_MM]
+    annotations = [annotation for scan in scans for annotation in database.annotations(scan)]
+    for i in rng.permutation(len(annotations)):
+        yield annotations[i]
+
+
+def _usable(outline: ReaderMask) -> bool:
+    low, high = DIAMETER_MM
+    if np.count_nonzero(outline.mask.any(axis=(1, 2))) < FEWEST_SLICES:
+        return False
+    pieces, _ = ndimage.label(outline.mask, np.ones((3, 3, 3)))
+    largest = np.bincount(pieces[pieces > 0]).max()
+    return bool(largest >= WHOLE * outline.mask.sum() and low <= outline.longest_diameter_mm <= high)
+
+
+def _shape(annotation: Annotation, outline: ReaderMask) -> NoduleShape:
+    occupied = ndimage.find_objects(outline.mask.astype(np.uint8))[0]
+    ratings = annotation.ratings
+    return NoduleShape(
+        mask=outline.mask[occupied],
+        spacing_krc_mm=outline.spacing_krc_mm,
+        patient_id=annotation.scan.patient_id,
+        annotation_id=annotation.id,
+        texture=ratings.texture,
+        calcification=ratings.calcification,
+        margin=ratings.margin,
+        spiculation=ratings.spiculation,
+        lobulation=ratings.lobulation,
+        subtlety=ratings.subtlety,
+    )

@@ -1,0 +1,153 @@
+"""What ``emerald train`` learns from: outlines and lungs through the split guard, composed once into a cache."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ai_engine.composites import Shards
+from ai_engine.composites.shards import Cached
+from ai_engine.training.loop import Material
+from ai_engine.training.material import SHARD, Ingredients, fill
+from dicom_node.cases import lidc_dicom
+from dicom_node.cases.lidc_database import LidcDatabase, Split
+from dicom_node.cases.lungs import backgrounds
+from dicom_node.cases.real_crops import real_crops
+from dicom_node.cases.shapes import nodule_shapes
+from dicom_node.cases.site_lungs import site_lungs
+from dicom_node.cases.splits import LUNG_USE_FOR, check_use
+from dicom_node.errors import CaseDataMissing, SettingsError
+
+_VALIDATION_SEED = 7
+_N_VALIDATION = 60
+_MADE_FROM = "made_from.json"
+_REAL = "lidc-crops"
+_SMOKE = {"composites": 24, "validation": 4, "shapes": 60, "lungs": 2}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a run's material comes from, as the command line says it.
+
+    Attributes
+    ----------
+    work : Path
+        Where the caches lie.
+    data : Path or None
+        Holds ``ct-chest/`` and ``ct-backgrounds/``.
+    lidc, backgrounds : Path or None
+        LIDC-IDRI's DICOM; a folder of own CT series.
+    composites : int
+        Size of the cache.
+    seed : int
+        Of the training composites; those of the validation are always the same.
+    """
+
+    work: Path
+    data: Path | None
+    lidc: Path | None
+    backgrounds: Path | None
+    composites: int
+    seed: int
+    smoke: bool
+
+
+def material(sources: Sources) -> Material:
+    """Read what a run learns from and is judged by; what is not cached yet is composed.
+
+    Raises
+    ------
+    CaseDataMissing
+        There are no lungs or no LIDC database.
+    SplitViolation
+        Something of another split is in a cache.
+    """
+    n, n_validation = (
+        (_SMOKE["composites"], _SMOKE["validation"]) if sources.smoke else (sources.composites, _N_VALIDATION)
+    )
+    training = _cached(sources, Split.TRAINING, n, sources.seed)
+    if sources.lidc is not None:
+        training = Cached((*training.entries, *_real(sources.work, sources.lidc).entries))
+    return Material(training, _cached(sources, Split.VALIDATION, n_validation, _VALIDATION_SEED))
+
+
+def _real(work: Path, lidc: Path) -> Cached:
+    """Cut the real nodules of training patients out once, and read them."""
+    shards = Shards(work / _REAL)
+    if not (shards.folder / _MADE_FROM).is_file():
+        crops = real_crops(lidc_dicom.cases(lidc, LidcDatabase(), Split.TRAINING))
+        patients = set()
+        for number in count():
+            some = list(islice(crops, SHARD))
+            if not some:
+                break
+            shards.write(number, some)
+            patients |= {crop.patient_id for crop in some}
+        made = {"crops": len(shards.read()), "patients": sorted(patients)}
+        (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
+    check_use(Split.TRAINING, _made(shards)["patients"])
+    return shards.read()
+
+
+def _cached(sources: Sources, split: Split, n: int, seed: int) -> Cached:
+    """Compose what a cache of one split misses, and read it. Nothing of another split gets in, nor out."""
+    shards = _shards(sources.work, split)
+    wanted = {"split": str(split), "composites": n, "seed": seed}
+    made = _made(shards)
+    if made and any(made[name] != value for name, value in wanted.items()):
+        raise SettingsError("--work", f"{shards.folder} was composed otherwise; take another folder")
+    if not made or len(shards.read()) < n:
+        ingredients = _ingredients(sources, split, seed)
+        made = {
+            **wanted,
+            "lungs": sorted(background.name for background in ingredients.backgrounds),
+            "patients": sorted({shape.patient_id for shape in ingredients.shapes}),
+        }
+        shards.folder.mkdir(parents=True, exist_ok=True)
+        (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
+        with _counted(f"composing {split}", n) as watch:
+            fill(shards, ingredients, n, shams=split is Split.TRAINING, watch=watch)
+    check_use(split, made["patients"], made["lungs"])
+    return shards.read()
+
+
+def _shards(work: Path, split: Split) -> Shards:
+    return Shards(work / "composites" / str(split))
+
+
+def _made(shards: Shards) -> dict[str, Any]:
+    """Read what a cache was made of; empty where there is none."""
+    path = shards.folder / _MADE_FROM
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _ingredients(sources: Sources, split: Split, seed: int) -> Ingredients:
+    if sources.data is None:
+        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
+    limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if sources.smoke else (None, None)
+    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed))
+    lungs = list(islice(backgrounds(sources.data, LUNG_USE_FOR[split]), limits[1]))
+    if sources.backgrounds is not None and split is Split.TRAINING:
+        lungs += site_lungs(sources.backgrounds, LidcDatabase())
+    check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
+    return Ingredients(shapes, lungs, seed)
+
+
+def made_of(work: Path) -> dict[str, Any]:
+    """Say what the caches of a run hold: splits, patients, lungs, numbers."""
+    caches = {str(split): _shards(work, split) for split in (Split.TRAINING, Split.VALIDATION)}
+    caches["real crops"] = Shards(work / _REAL)
+    return {name: made for name, shards in caches.items() if (made := _made(shards))}
+
+
+@contextmanager
+def _counted(words: str, n: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(words, total=n)
+        yield lambda done: bar.update(task, completed=done)
