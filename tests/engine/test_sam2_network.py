@@ -9,7 +9,8 @@ import torch
 
 from ai_engine.sam2 import network as sam2
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
+# where there is a GPU the same tests run on it too
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 BOX = [[40.0, 44.0], [80.0, 90.0]]
 
 

@@ -10,7 +10,8 @@ from ai_engine.sam2.propagate import ABSENT, StopRules, at_point, follow, goes_o
 from ai_engine.sam2.views import Views
 from tests.support.sam2 import BrightSam2, bright, by_chance
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
+# where there is a GPU the same tests run on it too
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 BOX = np.array([[32.0, 32.0], [48.0, 48.0]])
 
 
