@@ -104,7 +104,10 @@ def with_sam2(weights: Weights, device: str = "auto") -> Tier:
     plain, model = weight_free(), weights.model
     family = "official" if model.url else "bundled"
     names = plain.names | {"segmentation": f"SAM2 ({model.name} weights, {weights.sha256[:12]})"}
-    return replace(plain, family=family, names=names, segmenter=Sam2Segmenter(_loader(weights, device), weights.sha256))
+    segmenter = Sam2Segmenter(_loader(weights, device), weights.sha256)
+    if model.url:  # on a CPU each prompt costs half a second per slice
+        segmenter = replace(segmenter, n_jitters=2)
+    return replace(plain, family=family, names=names, segmenter=segmenter)
 
 
 def _loader(weights: Weights, device: str) -> "Callable[[], Loaded]":

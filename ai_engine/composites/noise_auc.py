@@ -19,6 +19,9 @@ EDGE_PIXELS = 3
 # Calcium and the like is not what soft tissue is compared with.
 MOST_HU = 150.0
 PER_COMPOSITE, PER_LUNG = 3, 200
+# Each statistic is held against that of so many further real patches of the same series: noise differs much more
+# between scanners than planted from real tissue, and must not hide the difference from the classifier.
+REFERENCE = 200
 # Real patches come from other blocks than those that the renderers take their noise from.
 OTHER_BLOCKS_SEED = 1
 
@@ -60,7 +63,11 @@ def noise_auc(composites: Iterable[Composite], backgrounds: Iterable[Background]
     rows, truth, lungs = [], [], []
     for background in backgrounds:
         mine = planted.get(background.name, [])[:PER_LUNG]
-        rows += [*mine, *(_statistics(patch) for patch in _real(background, len(mine), rng))]
+        if not mine:
+            continue
+        real = np.array([_statistics(patch) for patch in _real(background, REFERENCE + len(mine), rng)])
+        usual, spread = real[:REFERENCE].mean(axis=0), real[:REFERENCE].std(axis=0)
+        rows += [(row - usual) / spread for row in (*mine, *real[REFERENCE:])]
         truth += [1] * len(mine) + [0] * len(mine)
         lungs += [background.name] * 2 * len(mine)
     features, is_planted, lung = np.array(rows), np.array(truth), np.array(lungs)

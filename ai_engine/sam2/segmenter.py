@@ -58,6 +58,8 @@ class Sam2Segmenter:
     refine : bool
         Where the detector chose the slice: follow the nodule once, then prompt again with its own box on the slice
         where it is largest.
+    most_refined : float
+        A box of its own that is wider than the first one times this is a leak, and the first one stays.
     n_jitters : int
         Jittered prompts that the confidence is told from.
     beyond_lungs_mm : float
@@ -71,6 +73,7 @@ class Sam2Segmenter:
     load: "Callable[[], Loaded]" = field(compare=False, repr=False)
     weights: str
     refine: bool = True
+    most_refined: float = 2.0
     n_jitters: int = 5
     beyond_lungs_mm: float = 3.0
     flag_below: float = 0.6
@@ -100,7 +103,9 @@ class Sam2Segmenter:
             rough = self._masks(scene, box, edges(box)[None])[0]
             if rough is None:
                 raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
-            box = box_of_largest(rough.mask, rough.origin_krc)
+            refined = box_of_largest(rough.mask, rough.origin_krc)
+            if refined.side_mm(spacing) <= self.most_refined * box.side_mm(spacing):
+                box = refined
         return self._sure(scene, box, candidate)
 
     def outline(self, scene: Scene, prompt: Prompt) -> Segment:

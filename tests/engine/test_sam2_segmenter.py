@@ -144,3 +144,12 @@ def test_the_digest_follows_the_weights_and_the_prompt_and_not_the_place_of_a_fi
 def test_no_torch_before_the_first_candidate():
     code = "import sys, dicom_node.node; assert not {'torch', 'sam2', 'safetensors'} & set(sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("most", "regions"), [(2.0, 1), (9.0, 2)])
+def test_a_mask_that_leaks_does_not_make_the_next_box(chest, scene, most, regions):
+    small = Candidate(voxel(chest, TWELVE), 4.0, 1.0, Channel.SOLID)  # the ball is three times as wide as this says
+    loaded = bright()
+    Sam2Segmenter(lambda: loaded, "none", most_refined=most).segment(scene, small)
+    slices_of_one = len(SEGMENTER.boxes.slices(BoxPrompt(15, (0, 0), (3, 3)), chest.spacing_krc_mm, 40))
+    assert (loaded.network.encoded > slices_of_one) == (regions > 1)
