@@ -46,7 +46,9 @@ class SoftTissue:
     def kernel(self) -> Float32Array:
         """(k, r, c) float32 of unit energy: white noise convolved with it has the mean spectrum of the residuals."""
         unit = self.residuals / np.maximum(self.sd_hu, 1e-3)[:, None, None, None]
-        power = (np.abs(np.fft.fftn(unit, axes=(1, 2, 3))) ** 2).mean(axis=0)
+        # windowed in the plane: the jump from one border to the other would pass for fine noise
+        window = np.hanning(unit.shape[-1] + 2)[1:-1].astype(np.float32)
+        power = (np.abs(np.fft.fftn(unit * window * window[:, None], axes=(1, 2, 3))) ** 2).mean(axis=0)
         kernel = np.fft.fftshift(np.fft.ifftn(np.sqrt(power)).real)
         middle = [slice(max(n // 2 - REACH, 0), n // 2 + REACH + 1) for n in kernel.shape]
         cut = kernel[tuple(middle)]

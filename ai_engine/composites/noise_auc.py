@@ -13,9 +13,9 @@ from ai_engine.composites.noise import soft_tissue
 from ai_engine.domain import FloatArray, NoduleType
 from ai_engine.grid import Float32Array
 
-# A patch: two slices of a small square, all of it tissue and away from the edge.
+# A patch: two slices of a small square, all of it tissue and away from the blurred edge.
 SLICES, SIDE = 2, 7
-EDGE_PIXELS = 3
+EDGE_MM = 4.0
 # Calcium and the like is not what soft tissue is compared with.
 MOST_HU = 150.0
 PER_COMPOSITE, PER_LUNG = 3, 200
@@ -36,6 +36,8 @@ class NoiseAuc:
     ----------
     auc : float
         Of a classifier on all statistics, mean over lungs that it was not fitted in.
+    control : float
+        The same where both kinds are real: how far from 0.5 chance alone leads with so few patches.
     single : dict
         The same for each statistic alone, whichever way it points, within each lung.
     lungs : dict
@@ -43,6 +45,7 @@ class NoiseAuc:
     """
 
     auc: float
+    control: float
     single: Mapping[str, float]
     lungs: Mapping[str, int]
 
@@ -60,14 +63,16 @@ def noise_auc(composites: Iterable[Composite], backgrounds: Iterable[Background]
     for composite in composites:
         if composite.nodule_type is NoduleType.SOLID:
             planted.setdefault(composite.lung, []).extend(_statistics(p) for p in _planted(composite, rng))
-    rows, truth, lungs = [], [], []
+    rows, others, truth, lungs = [], [], [], []
     for background in backgrounds:
         mine = planted.get(background.name, [])[:PER_LUNG]
         if not mine:
             continue
-        real = np.array([_statistics(patch) for patch in _real(background, REFERENCE + len(mine), rng)])
+        real = np.array([_statistics(patch) for patch in _real(background, REFERENCE + 2 * len(mine), rng)])
         usual, spread = real[:REFERENCE].mean(axis=0), real[:REFERENCE].std(axis=0)
-        rows += [(row - usual) / spread for row in (*mine, *real[REFERENCE:])]
+        scaled = [(row - usual) / spread for row in (*mine, *real[REFERENCE:])]
+        rows += scaled[: 2 * len(mine)]
+        others += [*scaled[2 * len(mine) :], *scaled[len(mine) : 2 * len(mine)]]
         truth += [1] * len(mine) + [0] * len(mine)
         lungs += [background.name] * 2 * len(mine)
     features, is_planted, lung = np.array(rows), np.array(truth), np.array(lungs)
@@ -76,6 +81,7 @@ def noise_auc(composites: Iterable[Composite], backgrounds: Iterable[Background]
     names, counts = np.unique(lung, return_counts=True)
     return NoiseAuc(
         auc=_classified(features, is_planted, lung),
+        control=_classified(np.array(others), is_planted, lung),
         single={name: _alone(features[:, i], is_planted, lung) for i, name in enumerate(FEATURES)},
         lungs={str(name): int(count) // 2 for name, count in zip(names, counts, strict=True)},
     )
@@ -83,8 +89,8 @@ def noise_auc(composites: Iterable[Composite], backgrounds: Iterable[Background]
 
 def _planted(composite: Composite, rng: np.random.Generator) -> Iterator[Float32Array]:
     """Draw some patches all inside the target."""
-    square = np.ones((1, 1 + 2 * EDGE_PIXELS, 1 + 2 * EDGE_PIXELS), dtype=bool)
-    deep = ndimage.binary_erosion(composite.labels == 1, square)
+    depth = ndimage.distance_transform_edt(composite.labels == 1, sampling=composite.spacing_krc_mm)
+    deep = depth > EDGE_MM
     at = np.argwhere(_full(deep))
     for k, r, c in rng.permutation(at)[:PER_COMPOSITE]:
         patch = composite.hu[k : k + SLICES, r : r + SIDE, c : c + SIDE].astype(np.float32)
@@ -114,7 +120,7 @@ def _statistics(patch: Float32Array) -> FloatArray:
     fine = fine[:, 1:-1, 1:-1]
     second = np.diff(patch, 2, axis=2)
     first = np.diff(patch, axis=2)
-    level = patch - patch.mean(axis=(1, 2), keepdims=True)
+    level = _without_slope(patch)
     return np.array(
         [
             np.log(fine.std() + 1),
@@ -126,6 +132,14 @@ def _statistics(patch: Float32Array) -> FloatArray:
             float(stats.kurtosis(fine, axis=None)),
         ]
     )
+
+
+def _without_slope(patch: Float32Array) -> Float32Array:
+    """Take the best plane out of each slice: a slope across a whole patch is anatomy or an edge, not noise."""
+    r, c = (axis.ravel() - axis.mean() for axis in np.indices(patch.shape[1:], dtype=np.float32))
+    planes = np.stack([np.ones_like(r), r, c], axis=1)
+    flat = patch.reshape(len(patch), -1)
+    return (flat - (flat @ np.linalg.pinv(planes).T) @ planes.T).reshape(patch.shape).astype(np.float32)
 
 
 def _alike(one: Float32Array, other: Float32Array) -> float:

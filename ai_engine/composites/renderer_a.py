@@ -31,7 +31,7 @@ SUB_SLICE_MM = 1.0
 # Solid tissue: mean, spread, the shift per step of texture below 5, limits, and what contrast medium may add, in HU.
 SOLID_HU, SOLID_SPREAD_HU, SOLID_PER_TEXTURE_HU, SOLID_LIMITS_HU = 25.0, 32.0, 22.0, (-110.0, 140.0)
 ENHANCEMENT_HU = (0.0, 45.0)
-MOTTLE_MM, MOTTLE_HU = (2.5, 5.0), (0.0, 6.0)
+MOTTLE_MM, MOTTLE_HU = (2.5, 5.0), (0.0, 3.0)
 
 # Ground glass: the local lung plus this, in HU, more for higher texture; its unevenness as a share.
 GLASS_HU = (80.0, 350.0)

@@ -26,8 +26,8 @@ PROFILE_SPACINGS, SUB_SLICES, BOX_MM = 1.4, 5, (0.7, 1.5)
 
 # Solid tissue: a beta law between these, lower ends for lower texture; the middle is denser than the rim.
 TISSUE_HU, TISSUE_LAW, TISSUE_TEXTURE_HU = (-55.0, 105.0), (2.2, 1.8), 17.0
-MIDDLE_HU, CONTRAST_HU = (0.0, 22.0), (5.0, 60.0)
-FLECK_MM, FLECK_HU = 3.4, 4.5
+MIDDLE_HU, CONTRAST_HU = (0.0, 14.0), (5.0, 60.0)
+FLECK_MM, FLECK_HU = 3.4, 2.0
 
 # Ground glass: a triangular law over what the local lung is raised by; two scales of unevenness.
 RAISE_HU, RAISE_MODE = (85.0, 345.0), {1: 150.0, 2: 175.0, 3: 210.0, 4: 240.0, 5: 260.0}

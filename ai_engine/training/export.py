@@ -10,6 +10,8 @@ from ai_engine.errors import TrainingError
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 
+BEST_DICE = "best_validation_dice_3d"
+
 
 def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str, Any]:
     """Write the moving average of a checkpoint as ``to`` (safetensors) and its metadata as ``to`` with ``.json``.
@@ -38,7 +40,7 @@ def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str
         "steps": state["step"],
         "seconds": round(state["seconds"]),
         "plan": state["plan"],
-        "best_validation_dice_3d": state["best_dice"],
+        BEST_DICE: state["best_dice"],
         "curve": state["curve"],
         "first_losses": state["first_losses"],
     }

@@ -109,6 +109,7 @@ def _print_noise(composites: Sequence[Composite], lungs: Sequence[Background]) -
     except ValueError as error:
         raise NodeError(f"the noise cannot be judged: {error}") from error
     print(f"noise AUC, planted against real soft tissue, in lungs not fitted in: {told.auc:.3f}")
+    print(f"the same with real against real soft tissue: {told.control:.3f}")
     print("by one statistic: " + ", ".join(f"{name} {value:.3f}" for name, value in told.single.items()))
     print("patches of each kind: " + ", ".join(f"{name} {n}" for name, n in told.lungs.items()))
 

@@ -59,13 +59,17 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the best weights of a run where the node finds them."""
-    to = arguments.to or Path(
-        str(resources.files("ai_engine.sam2").joinpath("weights", f"{CONFIGURATION}.safetensors"))
-    )
+    """Write the best weights of a run where the node finds them; 1 if those that are there did better."""
+    bundled = Path(str(resources.files("ai_engine.sam2").joinpath("weights", f"{CONFIGURATION}.safetensors")))
+    to: Path = arguments.to or bundled
     with _told_errors():
-        metadata = exporting.export(arguments.work, checkpoints.BEST, _facts(arguments), to)
-    print(f"{to}: step {metadata['steps']}, validation 3D Dice {metadata['best_validation_dice_3d']:.3f}")
+        facts, best = _facts(arguments), checkpoints.read(arguments.work, checkpoints.BEST)["best_dice"]
+        there = to.with_suffix(".json")
+        if there.is_file() and (before := exporting.read_metadata(there)[exporting.BEST_DICE]) >= best:
+            print(f"{to} has a validation 3D Dice of {before:.3f}, this run {best:.3f}: nothing was written")
+            return 1
+        metadata = exporting.export(arguments.work, checkpoints.BEST, facts, to)
+    print(f"{to}: step {metadata['steps']}, validation 3D Dice {metadata[exporting.BEST_DICE]:.3f}")
     return 0
 
 

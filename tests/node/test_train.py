@@ -61,6 +61,23 @@ def test_its_first_steps_can_be_repeated(smoke: Path, capsys: pytest.CaptureFixt
 
 @needs_data
 @pytest.mark.slow
+def test_weights_are_replaced_by_better_ones_only(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "compact.safetensors"
+    export = ["train", "segmenter", "--work", str(smoke), "--export", "--to", str(target)]
+    assert main(export) == 0
+    written = target.stat().st_mtime_ns
+    assert main(export) == 1
+    assert "nothing was written" in capsys.readouterr().out
+    assert target.stat().st_mtime_ns == written
+    metadata = json.loads((tmp_path / "compact.json").read_text())
+    (tmp_path / "compact.json").write_text(json.dumps({**metadata, "best_validation_dice_3d": -1.0}))
+    assert main(export) == 0
+
+
+@needs_data
+@pytest.mark.slow
 def test_a_finished_run_is_not_overwritten(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "segmenter", "--smoke", "--work", str(smoke), "--data", str(data_dir())]) == 2
     assert "--resume" in capsys.readouterr().err
