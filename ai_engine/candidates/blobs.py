@@ -33,7 +33,17 @@ class Blob:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scale:
+class Scale:
+    """How strongly balls of one diameter answer.
+
+    Attributes
+    ----------
+    shrink : int
+        Every so many-th point of the image along each axis is held here.
+    response : (k, r, c) float32
+        Contrast of an ideal ball that would answer as strongly.
+    """
+
     diameter_mm: float
     shrink: int
     response: Float32Array
@@ -55,16 +65,18 @@ def blobs(
     minimum : float
         Contrast.
     """
-    scales = _scales(image, step_mm, smoothed_mm, diameters_mm)
+    scales = responses(image, step_mm, smoothed_mm, diameters_mm)
     found = [blob for index in range(1, len(scales) - 1) for blob in _maxima(scales[index - 1 : index + 2], minimum)]
     return sorted(found, key=lambda blob: -blob.contrast)
 
 
-def _scales(image: Float32Array, step_mm: float, smoothed_mm: float, diameters_mm: tuple[float, float]) -> list[_Scale]:
+def responses(
+    image: Float32Array, step_mm: float, smoothed_mm: float, diameters_mm: tuple[float, float]
+) -> list[Scale]:
     """Responses over the range of diameters, with one scale more at either end to compare with."""
     first = diameters_mm[0] / DIAMETER_PER_SIGMA / RATIO**1.5
     count = int(np.ceil(np.log(diameters_mm[1] / diameters_mm[0]) / np.log(RATIO))) + 3
-    have, shrink, scales = smoothed_mm, 1, []
+    have, shrink, found = smoothed_mm, 1, list[Scale]()
     for low, high in pairwise(first * RATIO**i for i in range(count + 1)):
         if low > 2.6 * shrink * step_mm:  # smooth enough to be looked at on every second point
             image, shrink = image[::2, ::2, ::2], shrink * 2
@@ -73,9 +85,9 @@ def _scales(image: Float32Array, step_mm: float, smoothed_mm: float, diameters_m
         diameter = float(np.sqrt(low * high) * DIAMETER_PER_SIGMA)
         response = image - wider
         response /= _answer_of_ball(low, high)
-        scales.append(_Scale(diameter, shrink, response))
+        found.append(Scale(diameter, shrink, response))
         image, have = wider, high
-    return scales
+    return found
 
 
 def _smoothed(image: Float32Array, have_mm: float, want_mm: float, step_mm: float) -> Float32Array:
@@ -92,7 +104,7 @@ def _answer_of_ball(low: float, high: float) -> float:
     return float(np.trapezoid(shells[0] - shells[1], r))
 
 
-def _maxima(scales: list[_Scale], minimum: float) -> list[Blob]:
+def _maxima(scales: list[Scale], minimum: float) -> list[Blob]:
     """Maxima of the middle scale that neither neighbouring scale exceeds at the same place."""
     middle = scales[1]
     points = np.argwhere(middle.response > minimum)
@@ -100,14 +112,14 @@ def _maxima(scales: list[_Scale], minimum: float) -> list[Blob]:
     best = np.ones(len(points), dtype=bool)
     for other in (middle, scales[0], scales[2]):
         near = np.round(points[best] * (middle.shrink / other.shrink)).astype(int)
-        best[best] = values[best] >= _highest_near(other.response, near)
+        best[best] = values[best] >= highest_near(other.response, near)
     return [
         Blob((int(k), int(r), int(c)), middle.diameter_mm, float(value))
         for (k, r, c), value in zip(points[best] * middle.shrink, values[best], strict=True)
     ]
 
 
-def _highest_near(response: Float32Array, points: NDArray[np.int_]) -> Float32Array:
+def highest_near(response: Float32Array, points: NDArray[np.int_]) -> Float32Array:
     """Highest value among each point (n, 3) and its 26 neighbours."""
     last = np.subtract(response.shape, 1)
     highest = np.full(len(points), -np.inf, dtype=np.float32)

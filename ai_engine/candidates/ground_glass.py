@@ -70,11 +70,8 @@ class GroundGlassSearch:
     def search(self, scene: Scene) -> list[Candidate]:
         """Find the candidates, each with the score of its judge."""
         level = scene.coarse
-        opened = _without_vessels(level, scene.parenchyma_hu, self.vessel_mm)
-        around = _surroundings(opened, level, scene.parenchyma_hu, self.surroundings_mm / level.grid.step_mm)
-        inner = ndimage.distance_transform_edt(level.hull) * level.grid.step_mm > self.rim_mm
-        dense = inner & (opened > around + self.denser_by_hu) & (opened < self.below_hu)
-        patches = blobs(dense.astype(np.float32), level.grid.step_mm, 0.0, self.diameters_mm, self.minimum_share)
+        dense, opened, around = self.dense(scene)
+        patches = blobs(dense, level.grid.step_mm, 0.0, self.diameters_mm, self.minimum_share)
         soft = Level(level.grid, ndimage.gaussian_filter(opened, 1.5 / level.grid.step_mm), level.hull)
         taken = np.zeros(level.hull.shape, dtype=bool)
         found = []
@@ -83,6 +80,21 @@ class GroundGlassSearch:
                 candidate = self._judged(scene, soft, patch, float(around[patch.at]), taken)
                 found += [candidate] if candidate else []
         return found
+
+    def dense(self, scene: Scene) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Tell where the coarse level is as dense as ground glass.
+
+        Returns
+        -------
+        dense, opened, around : (k, r, c) float32
+            1 where it is, else 0; HU without vessels; HU of the lung around each point.
+        """
+        level = scene.coarse
+        opened = _without_vessels(level, scene.parenchyma_hu, self.vessel_mm)
+        around = _surroundings(opened, level, scene.parenchyma_hu, self.surroundings_mm / level.grid.step_mm)
+        inner = ndimage.distance_transform_edt(level.hull) * level.grid.step_mm > self.rim_mm
+        dense = inner & (opened > around + self.denser_by_hu) & (opened < self.below_hu)
+        return dense.astype(np.float32), opened, around
 
     def _judged(self, scene: Scene, soft: Level, patch: Blob, around_hu: float, taken: np.ndarray) -> Candidate | None:
         cube = cube_of_level(scene, soft, soft.grid.to_volume(patch.at), patch.diameter_mm)

@@ -111,15 +111,30 @@ class PlantedScan:
 
 
 def compose_scan(
-    shapes: Sequence[NoduleShape], background: Background, renderer: Renderer, rng: np.random.Generator
+    shapes: Sequence[NoduleShape],
+    background: Background,
+    renderer: Renderer,
+    rng: np.random.Generator,
+    apart_mm: float = 0.0,
 ) -> PlantedScan:
-    """Plant several nodules into one whole lung, apart from each other; those that find no room are left out."""
+    """Plant several nodules into one whole lung; those that find no room are left out.
+
+    Parameters
+    ----------
+    shapes : sequence of NoduleShape
+    background : Background
+    renderer : Renderer
+    rng : numpy.random.Generator
+    apart_mm : float
+        Between the surfaces of any two; 0: they do not overlap.
+    """
     canvas = canvas_of(background, renderer, rng)
     nodules: list[PlantedNodule] = []
     for shape in shapes:
         body, number = body_of(shape, rng), len(nodules) + 1
+        taken = tuple(replace(other, half_krc_mm=other.half_krc_mm + apart_mm) for other in canvas.taken)
         try:
-            centre = place(background, body, any_site(rng), rng, tuple(canvas.taken))
+            centre = place(background, body, any_site(rng), rng, taken)
             kind = canvas.plant(shape, body, centre, number)
         except NoRoom:
             continue

@@ -1,0 +1,87 @@
+"""A generous list of suspicious places, for a scorer to judge: ``propose`` is what the encoder sees and is trained on.
+
+Three searches, each with a quota of its own, since their scores do not compare: small round places, masses, and
+patches of ground glass. Nothing is grown here and no shape is refused.
+"""
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from ai_engine.candidates.blobs import filled_outside
+from ai_engine.candidates.ground_glass import GroundGlassSearch
+from ai_engine.candidates.peaks import Peak, apart, peaks
+from ai_engine.domain import Candidate, Channel
+from ai_engine.grid import Grid
+from ai_engine.scene import SMOOTHING_MM, Scene
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Proposes candidates.
+
+    Attributes
+    ----------
+    solid, ground_glass, mass : int
+        At most so many of each channel.
+    diameters_mm, faint_diameters_mm : tuple of float
+        Range searched in HU, and in the share of voxels as dense as ground glass.
+    minimum_hu, minimum_share : float
+        Contrast of an ideal ball that answers as strongly, in either search.
+    mass_from_mm : float
+        Round places of this size and more are masses.
+    """
+
+    solid: int = 350
+    ground_glass: int = 100
+    mass: int = 50
+    diameters_mm: tuple[float, float] = (4.0, 60.0)
+    faint_diameters_mm: tuple[float, float] = (8.0, 60.0)
+    minimum_hu: float = 150.0
+    minimum_share: float = 0.1
+    mass_from_mm: float = 20.0
+    faint: GroundGlassSearch = field(default_factory=GroundGlassSearch)
+
+    def propose(self, scene: Scene) -> list[Candidate]:
+        """Propose candidates, channel by channel, best first within each; centres on the turned grid."""
+        fine = scene.fine
+        image = filled_outside(fine.hu, fine.hull, scene.parenchyma_hu)
+        found = peaks(image, fine.hull, (fine.grid.step_mm, SMOOTHING_MM), self.diameters_mm, self.minimum_hu)
+        small = [peak for peak in found if peak.diameter_mm < self.mass_from_mm]
+        large = [peak for peak in found if peak.diameter_mm >= self.mass_from_mm]
+        return [
+            *_candidates(apart(small, fine.grid.step_mm, self.solid), fine.grid, Channel.SOLID),
+            *self._faint(scene),
+            *_candidates(apart(large, fine.grid.step_mm, self.mass), fine.grid, Channel.MASS),
+        ]
+
+    def _faint(self, scene: Scene) -> list[Candidate]:
+        grid, hull = scene.coarse.grid, scene.coarse.hull
+        dense, _, _ = self.faint.dense(scene)
+        found = peaks(dense, hull, (grid.step_mm, 0.0), self.faint_diameters_mm, self.minimum_share)
+        return _candidates(apart(found, grid.step_mm, self.ground_glass), grid, Channel.GROUND_GLASS)
+
+
+def propose(scene: Scene) -> list[Candidate]:
+    """Propose the candidates of a scene that a scorer is to judge.
+
+    Returns
+    -------
+    list of Candidate
+        With channel, centre on the turned grid (``centre_krc``), diameter, and the search's own score, which compares
+        within one channel only; channel by channel, best first within each.
+    """
+    return Proposer().propose(scene)
+
+
+def own_scores(candidates: list[Candidate]) -> list[float]:
+    """Put candidates of all channels in one order where nothing else scores them: 1 over the rank in the channel."""
+    ranks = {channel: count() for channel in Channel}
+    return [1 / (1 + next(ranks[candidate.channel])) for candidate in candidates]
+
+
+def _candidates(found: list[Peak], grid: Grid, channel: Channel) -> list[Candidate]:
+    candidates = []
+    for peak in found:
+        k, r, c = (float(value) for value in grid.to_volume(peak.at))
+        candidates.append(Candidate((k, r, c), peak.diameter_mm, peak.score, channel))
+    return candidates
