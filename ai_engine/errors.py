@@ -10,6 +10,7 @@
     ├ WeightsError       weights cannot be used: refuse to start
     │ ├ WeightsMissing   there is no file
     │ └ WeightsCorrupt   the file is another one
+    ├ UnknownWords       a prompt holds words that the encoder does not know, or asks for nothing it can see
     ├ TrainingError      a training run cannot start or go on as asked
     └ OutOfMemory        transient: another worker or a later moment may do
 """
@@ -47,6 +48,10 @@ class WeightsMissing(WeightsError):
 
 class WeightsCorrupt(WeightsError):
     """The file of weights does not have the SHA-256 that it should have."""
+
+
+class UnknownWords(EngineError):
+    """A prompt holds words that the encoder does not know; the message names them."""
 
 
 class TrainingError(EngineError):

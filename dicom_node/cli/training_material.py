@@ -76,6 +76,11 @@ def material(sources: Sources) -> Material:
     return Material(training, _cached(sources, Split.VALIDATION, n_validation, _VALIDATION_SEED))
 
 
+def composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
+    """Read ``n`` composites of one split from their cache, or compose them; raises as ``material``."""
+    return _cached(sources, split, n, seed)
+
+
 def _real(work: Path, lidc: Path) -> Cached:
     """Cut the real nodules of training patients out once, and read them."""
     shards = Shards(work / _REAL)

@@ -1,0 +1,115 @@
+"""The encoder from its file, and what it sees and reads. Needs torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError, safe_open
+
+from ai_engine.clip import network as clip
+from ai_engine.clip import patches
+from ai_engine.clip.vocabulary import Vocabulary
+from ai_engine.domain import FloatArray
+from ai_engine.errors import WeightsError
+from ai_engine.grid import Float32Array
+
+# So many places at once: more does not go faster.
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the encoder says of places before it was asked anything.
+
+    Attributes
+    ----------
+    vectors : (n, dimension) float64
+        Of length 1.
+    head : (n,) float64
+        Logits of nodule against not, without any text.
+    """
+
+    vectors: FloatArray
+    head: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An encoder that is ready to be asked, with the words it knows."""
+
+    network: clip.Encoder
+    vocabulary: Vocabulary
+
+    def look(self, views: patches.Views, centres_krc: ArrayLike) -> Seen:
+        """Look at places, (n, 3) voxel indices of the turned volume."""
+        places = np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
+        parts = [self._some(views, places[i : i + _AT_ONCE]) for i in range(0, len(places), _AT_ONCE)]
+        if not parts:
+            return Seen(np.empty((0, self.network.config.dimension)), np.empty(0))
+        return Seen(np.concatenate([p.vectors for p in parts]), np.concatenate([p.head for p in parts]))
+
+    def read(self, texts: Sequence[str]) -> FloatArray:
+        """Read texts: (n, dimension) float64 of length 1; raises ``UnknownWords``."""
+        with torch.no_grad():
+            vectors = self.network.sentences(torch.from_numpy(self.vocabulary.encode(texts)))
+        return vectors.double().numpy()
+
+    def likeness(self, vectors: FloatArray, texts: FloatArray) -> FloatArray:
+        """Logits (n, m) that texts are true of places, from the vectors of both."""
+        scale, bias = float(self.network.log_scale.exp()), float(self.network.bias)
+        return scale * vectors @ texts.T + bias
+
+    def _some(self, views: patches.Views, places: FloatArray) -> Seen:
+        cubes = [views.cubes(place) for place in places]
+        fine, coarse = (shown(np.stack([pair[i] for pair in cubes])) for i in range(2))
+        with torch.no_grad():
+            vectors, head = self.network.images(fine, coarse)
+        return Seen(vectors.double().numpy(), head.double().numpy())
+
+
+def shown(hu: Float32Array) -> torch.Tensor:
+    """Turn cubes (n, k, r, c) in HU into what the network takes, laid out as it is fastest."""
+    return torch.from_numpy(patches.windowed(hu)).contiguous(memory_format=torch.channels_last_3d)
+
+
+def load(path: Path) -> Loaded:
+    """Read an encoder from its file; sizes and words stand in the file's header.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, or holds something else.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+        config = clip.Config.from_json(json.loads(header["config"]))
+        vocabulary = Vocabulary(tuple(json.loads(header["words"])))
+        network = clip.build(config, seed=0)
+        network.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} does not hold the weights of an encoder: {str(error).splitlines()[0]}") from error
+    return placed(network, vocabulary)
+
+
+def placed(network: clip.Encoder, vocabulary: Vocabulary) -> Loaded:
+    """Make a network ready to be asked: on one thread of the CPU, since two of them get in each other's way."""
+    torch.set_num_threads(1)
+    network.eval().requires_grad_(False)
+    return Loaded(network.to(memory_format=torch.channels_last_3d), vocabulary)
+
+
+def save(network: clip.Encoder, vocabulary: Vocabulary, path: Path) -> None:
+    """Write an encoder in 16 bits, with its sizes and words in the header."""
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    header = {"config": json.dumps(network.config.as_json()), "words": json.dumps(vocabulary.words)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(weights, str(path), metadata=header)

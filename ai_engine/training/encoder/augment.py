@@ -1,0 +1,67 @@
+"""What chance does to a place before the encoder sees it: shifts, mirrors, and all that scanners do to HU."""
+
+import numpy as np
+from scipy import ndimage
+
+from ai_engine.clip.patches import unpacked
+from ai_engine.grid import Float32Array
+from ai_engine.training.encoder.places import MARGIN, Place
+
+Cubes = tuple[Float32Array, Float32Array]
+
+_SCALE, _OFFSET_HU = (0.92, 1.08), (-60.0, 60.0)
+_P_BLUR, _P_SHARPEN, _P_NOISE = 0.3, 0.25, 0.5
+_NOISE_HU = (5.0, 60.0)
+# Averaging over a coarse grid point leaves so much of the noise.
+_COARSE_NOISE = 0.25
+
+
+def plain(place: Place) -> Cubes:
+    """Return the cubes of a place as they are, HU, without their margin."""
+    inner = slice(MARGIN, -MARGIN)
+    return unpacked(place.fine[inner, inner, inner]), unpacked(place.coarse[inner, inner, inner])
+
+
+def varied(place: Place, rng: np.random.Generator) -> Cubes:
+    """Return the cubes of a place as they might have been."""
+    flips = [int(rng.choice((-1, 1))) for _ in range(3)]
+    axes = (0, 2, 1) if rng.random() < 0.5 else (0, 1, 2)
+    fine, coarse = (_moved(cube, flips, axes, rng) for cube in (place.fine, place.coarse))
+    scale, offset = np.float32(rng.uniform(*_SCALE)), np.float32(rng.uniform(*_OFFSET_HU))
+    if rng.random() < 0.6:
+        fine, coarse = ((cube + 1000) * scale + (offset - 1000) for cube in (fine, coarse))
+    fine = _regrained(fine, rng)
+    if rng.random() < _P_NOISE:
+        sd = np.float32(rng.uniform(*_NOISE_HU))
+        fine = fine + sd * _noise(fine.shape, rng)
+        coarse = coarse + np.float32(_COARSE_NOISE) * sd * rng.standard_normal(coarse.shape, dtype=np.float32)
+    return fine, coarse
+
+
+def _moved(packed: np.ndarray, flips: list[int], axes: tuple[int, int, int], rng: np.random.Generator) -> Float32Array:
+    low = rng.integers(0, 2 * MARGIN + 1, 3)
+    n = packed.shape[0] - 2 * MARGIN
+    k, r, c = (slice(int(first), int(first) + n) for first in low)
+    return unpacked(packed[k, r, c][:: flips[0], :: flips[1], :: flips[2]].transpose(axes))
+
+
+def _regrained(hu: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """Blur, as a smooth kernel or thick slices do, or sharpen."""
+    kind = rng.random()
+    if kind < _P_BLUR:
+        in_plane = rng.uniform(0.3, 0.9)
+        return ndimage.gaussian_filter(hu, (rng.uniform(0.2, 1.3), in_plane, in_plane), truncate=2.5)
+    if kind < _P_BLUR + _P_SHARPEN:
+        soft = ndimage.gaussian_filter(hu, (0, 0.8, 0.8), truncate=2.5)
+        return np.asarray(hu + np.float32(rng.uniform(0.2, 1.0)) * (hu - soft), dtype=np.float32)
+    return hu
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float32Array:
+    """Draw white noise, or noise smooth in the plane; of unit variance."""
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if rng.random() < 0.5:
+        return noise
+    sigma = rng.uniform(0.5, 1.0)
+    smooth = ndimage.gaussian_filter(noise, (0, sigma, sigma), truncate=2.5)
+    return np.asarray(smooth / max(float(smooth.std()), 1e-6), dtype=np.float32)

@@ -1,0 +1,136 @@
+"""Cutting places out of a lung: planted nodules and shams pasted back into it, and what the search proposes there.
+
+A composite's crop is smaller than what the encoder sees, so it is laid back into its series first. Lungs, not nodules,
+limit detection: each place is cut several times, as if the lung were larger, smaller, squeezed or of thicker slices.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ai_engine.clip import facts as clip_facts
+from ai_engine.clip.facts import Facts, Ratings
+from ai_engine.clip.patches import packed, views_of
+from ai_engine.composites import Background, Composite
+from ai_engine.domain import CtVolume, FloatArray
+from ai_engine.training.encoder.negatives import Negative
+from ai_engine.training.encoder.places import MARGIN, Place
+
+_REACH_MM = 64.0
+_THICKENED_BELOW_MM = 2.2
+_P_THICKENED = 0.35
+_STRETCH, _SQUEEZE = 0.22, 0.07
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a place is cut.
+
+    Attributes
+    ----------
+    times : int
+        How often each is cut.
+    is_varied : bool
+        Whether it is moved, stretched and thickened by chance; validation sees lungs as they are.
+    """
+
+    times: int
+    is_varied: bool
+
+
+def of_composite(
+    background: Background,
+    composite: Composite,
+    ratings: Mapping[int, Ratings],
+    variation: Variation,
+    rng: np.random.Generator,
+) -> Iterator[Place]:
+    """Cut a planted nodule, or a sham, out of its lung.
+
+    Parameters
+    ----------
+    ratings : mapping of int to Ratings
+        By ``Composite.annotation_id``.
+    """
+    centre = _centre(composite)
+    if centre is None or composite.origin_krc is None:
+        return
+    hu = background.volume.hu.copy()
+    k, r, c = (slice(o, o + n) for o, n in zip(composite.origin_krc, composite.hu.shape, strict=True))
+    hu[k, r, c] = composite.hu
+    volume = replace(background.volume, hu=hu)
+    kind = "sham" if composite.is_sham else "nodule"
+    told = {"kind": kind, "patient_id": composite.patient_id, "annotation_id": composite.annotation_id}
+
+    def facts(diameter_mm: float) -> Facts:
+        if composite.is_sham:
+            return clip_facts.of_structure(None)
+        return clip_facts.of_nodule(composite.nodule_type, diameter_mm, ratings.get(composite.annotation_id))
+
+    for cut in _cuts(volume, centre + composite.origin_krc, composite.diameter_mm, variation, rng):
+        stretched = composite.diameter_mm * cut.stretch
+        yield Place(cut.fine, cut.coarse, facts(stretched), composite.lung, {**told, "diameter_mm": stretched})
+
+
+def of_negative(
+    background: Background, negative: Negative, variation: Variation, rng: np.random.Generator
+) -> Iterator[Place]:
+    """Cut a place that is no nodule out of its lung."""
+    told = {"kind": "candidate", "diameter_mm": negative.diameter_mm, "centre_krc": list(negative.centre_krc)}
+    facts = clip_facts.of_structure(negative.structure)
+    for cut in _cuts(background.volume, np.array(negative.centre_krc), negative.diameter_mm, variation, rng):
+        yield Place(cut.fine, cut.coarse, facts, background.name, told)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    fine: np.ndarray
+    coarse: np.ndarray
+    stretch: float
+
+
+def _centre(composite: Composite) -> FloatArray | None:
+    """Index in the crop of the target's centre, or of the sham's."""
+    if composite.sham_centre_krc is not None:
+        return np.array(composite.sham_centre_krc, dtype=np.float64)
+    at = np.argwhere(composite.labels == 1)
+    return at.mean(axis=0) if len(at) else None
+
+
+def _cuts(
+    volume: CtVolume, centre: FloatArray, diameter_mm: float, variation: Variation, rng: np.random.Generator
+) -> Iterator[_Cut]:
+    part, at = _around(volume, centre)
+    for _ in range(variation.times):
+        seen, middle, stretch = part, at, np.ones(3)
+        if variation.is_varied:
+            seen, middle = _thickened(part, at, rng)
+            stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
+            # a search finds the middle to within a part of the size
+            off_mm = rng.normal(0, np.clip(0.1 * diameter_mm, 0.6, 2.0), 3)
+            middle = middle + off_mm / np.array(seen.spacing_krc_mm)
+        fine, coarse = views_of(seen).cubes(middle, MARGIN, stretch)
+        yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()))
+
+
+def _around(volume: CtVolume, centre: FloatArray) -> tuple[CtVolume, FloatArray]:
+    """Cut out what can be seen from a place; the place's index in it."""
+    reach = _REACH_MM / np.array(volume.spacing_krc_mm)
+    low = np.clip(np.floor(centre - reach).astype(int), 0, np.subtract(volume.hu.shape, 1))
+    high = np.clip(np.ceil(centre + reach).astype(int) + 1, low + 1, volume.hu.shape)
+    part = volume.hu[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
+    return CtVolume(part, volume.affine, volume.contrast), centre - low
+
+
+def _thickened(part: CtVolume, at: FloatArray, rng: np.random.Generator) -> tuple[CtVolume, FloatArray]:
+    """Average thin slices in pairs or threes, by chance."""
+    spacing = part.spacing_krc_mm[0]
+    n = 3 if spacing < 1.3 and rng.random() < 0.5 else 2
+    if spacing >= _THICKENED_BELOW_MM or len(part.hu) < 4 * n or rng.random() >= _P_THICKENED:
+        return part, at
+    whole = len(part.hu) // n * n
+    hu = np.rint(part.hu[:whole].reshape(-1, n, *part.hu.shape[1:]).mean(axis=1)).astype(np.int16)
+    affine = part.affine.copy()
+    affine[:3, 0] *= n
+    return CtVolume(hu, affine, part.contrast), (at - [(n - 1) / 2, 0, 0]) / [n, 1, 1]

@@ -1,0 +1,103 @@
+"""The loop of a run: draw places and sentences, mark them, step, follow; validate now and then and keep the best.
+
+READ FIRST. What a step draws follows from the plan's seed and the step, so a run that is cut off and resumed goes the
+same way as one that is not.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ai_engine.training import journal
+from ai_engine.training.checkpoints import BEST
+from ai_engine.training.encoder.batches import Pool, batch_of
+from ai_engine.training.encoder.losses import Losses, losses
+from ai_engine.training.encoder.places import Places
+from ai_engine.training.encoder.plan import Text
+from ai_engine.training.encoder.run import Run, write
+from ai_engine.training.encoder.validation import Judged
+
+FIRST_LOSSES = 200
+SAVE_EVERY_S = 300.0
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Told:
+    """How far a run is, for whoever watches."""
+
+    step: int
+    progress: float
+    loss: float
+    sensitivity: float | None
+
+
+def train(
+    run: Run,
+    training: Places,
+    judged: Judged,
+    folder: Path,
+    watch: Callable[[Told], None],
+    clock: Clock = time.monotonic,
+) -> None:
+    """Go on with a run until its plan ends; checkpoints and log go into ``folder``."""
+    torch.set_num_threads(1)
+    log = journal.Journal(folder, run.step)
+    pool = Pool(training)
+    begun, before = clock(), run.seconds
+    saved = begun
+    while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
+        told = one_step(run, pool, progress).as_json()
+        run.seconds = before + clock() - begun
+        if run.step <= FIRST_LOSSES:
+            run.first_losses.append(told["loss"])
+        log.write(step=run.step, **told, seconds=round(run.seconds, 1))
+        if run.step % run.plan.validate_every == 0:
+            _look(run, judged, folder, log)
+        if clock() - saved > SAVE_EVERY_S:
+            write(run, folder)
+            saved = clock()
+        watch(Told(run.step, progress, told["loss"], run.curve[-1]["mean_sensitivity"] if run.curve else None))
+    _look(run, judged, folder, log)
+    write(run, folder)
+
+
+def one_step(run: Run, pool: Pool, progress: float) -> Losses:
+    """Do one step of a run."""
+    step, plan = run.step, run.plan
+    torch.manual_seed(plan.seed * 1_000_003 + step)
+    batch = batch_of(pool, plan, run.vocabulary, step)
+    for group in run.optimiser.param_groups:
+        group["lr"] = plan.rate(step, progress)
+    run.network.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        images, head = run.network.images(batch.fine, batch.coarse)
+    likeness = run.network.likeness(images.float(), run.network.sentences(batch.words))
+    text_weight = 0.0 if plan.text == Text.NONE else 1.0
+    parts = losses(likeness, head.float(), batch.verdicts, batch.nodules, text_weight)
+    run.optimiser.zero_grad(set_to_none=True)
+    parts.total.backward()
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), plan.largest_gradient)
+    run.optimiser.step()
+    run.step += 1
+    run.follow()
+    return parts
+
+
+def _look(run: Run, judged: Judged, folder: Path, log: journal.Journal) -> None:
+    """Validate the average of the weights and keep it if it is the best so far."""
+    if run.curve and run.curve[-1]["step"] == run.step:
+        return
+    seen = judged.validate(run.ready())
+    run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **seen.as_json()})
+    log.write(**run.curve[-1])
+    # without text the head is what is left to choose by
+    value = seen.sensitivity_head if run.plan.text == Text.NONE else seen.mean_sensitivity
+    if value > run.best:
+        run.best = value
+        write(run, folder, BEST)
+    write(run, folder)

@@ -1,0 +1,134 @@
+"""Places in lungs with what is known of them, cut out once per series and kept on disk.
+
+A fold leaves a patient's series out by not opening its files; everything else of a run stays the same.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai_engine.clip.facts import Attribute, Facts
+from ai_engine.clip.patches import COARSE, FINE
+
+# Grid points kept on each side for shifts.
+MARGIN = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One place, cut out.
+
+    Attributes
+    ----------
+    fine, coarse : (k, r, c) uint8
+        ``patches.packed``, with ``MARGIN`` on each side.
+    facts : Facts
+    lung : str
+        Name of the series.
+    told : dict
+        What figures are split by: diameter_mm, patient_id, is_sham...; plain values.
+    """
+
+    fine: NDArray[np.uint8]
+    coarse: NDArray[np.uint8]
+    facts: Facts
+    lung: str
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def patient(self) -> str:
+        """Whose lung it is."""
+        return self.lung.split("/")[0]
+
+
+@dataclass(frozen=True)
+class PlaceFiles:
+    """A folder of places, three files per series; ``NAME.json`` is written last and says that they are whole."""
+
+    folder: Path
+
+    def holds(self, lung: str) -> bool:
+        """Tell whether a series was written to its end."""
+        return self._named(lung, "json").is_file()
+
+    def made_from(self, lung: str) -> dict[str, Any]:
+        """Say what the places of a series were made from; empty where there are none."""
+        path = self._named(lung, "json")
+        return dict(json.loads(path.read_text(encoding="utf-8"))["made_from"]) if path.is_file() else {}
+
+    def write(self, lung: str, places: Sequence[Place], made_from: dict[str, Any]) -> None:
+        """Write the places of one series."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, points in (("fine", FINE.points), ("coarse", COARSE.points)):
+            shape = (0, *([points + 2 * MARGIN] * 3))
+            cubes = [getattr(place, name) for place in places]
+            np.save(self._named(lung, f"{name}.npy"), np.stack(cubes) if cubes else np.empty(shape, np.uint8))
+        values = [{"facts": dict(place.facts.values), **place.told} for place in places]
+        part = self._named(lung, "part")
+        part.write_text(json.dumps({"lung": lung, "made_from": made_from, "places": values}), encoding="utf-8")
+        os.replace(part, self._named(lung, "json"))
+
+    def read(self, without_patient: str | None = None) -> "Places":
+        """Open all series but those of one patient."""
+        series = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        return Places(tuple(each for each in series if each.patient != without_patient))
+
+    def _read(self, path: Path) -> "Series":
+        told = json.loads(path.read_text(encoding="utf-8"))
+        fine, coarse = (np.load(self._named(told["lung"], f"{name}.npy"), mmap_mode="r") for name in ("fine", "coarse"))
+        return Series(told["lung"], fine, coarse, tuple(told["places"]))
+
+    def _named(self, lung: str, suffix: str) -> Path:
+        return self.folder / f"{lung.replace('/', '--')}.{suffix}"
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The places of one series, still on disk: (n, k, r, c) uint8 twice, and the other values of each."""
+
+    lung: str
+    fine: NDArray[np.uint8]
+    coarse: NDArray[np.uint8]
+    values: tuple[dict[str, Any], ...]
+
+    @property
+    def patient(self) -> str:
+        """Whose lung it is."""
+        return self.lung.split("/")[0]
+
+    def place(self, i: int) -> Place:
+        """Read one place."""
+        told = dict(self.values[i])
+        facts = Facts(MappingProxyType({Attribute(name): value for name, value in told.pop("facts").items()}))
+        return Place(self.fine[i], self.coarse[i], facts, self.lung, told)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """The places of several series."""
+
+    series: tuple[Series, ...]
+
+    def __len__(self) -> int:
+        return sum(len(each.values) for each in self.series)
+
+    def where(self, kind: str) -> list[tuple[int, int]]:
+        """Index (series, place) of all of one kind: ``nodule``, ``sham`` or ``candidate``."""
+        return [
+            (s, i) for s, each in enumerate(self.series) for i, value in enumerate(each.values) if value["kind"] == kind
+        ]
+
+    def at(self, index: tuple[int, int]) -> Place:
+        """Read one place."""
+        return self.series[index[0]].place(index[1])
+
+    def patients(self) -> Iterable[str]:
+        """Name whose outlines were painted."""
+        return {value["patient_id"] for each in self.series for value in each.values if value.get("patient_id")}

@@ -1,0 +1,118 @@
+"""A run of the encoder on disk: weights, their average, optimiser, and the best so far, so that it can go on."""
+
+import copy
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ai_engine.clip import network as clip
+from ai_engine.clip.loading import Loaded, placed, save
+from ai_engine.clip.vocabulary import Vocabulary
+from ai_engine.errors import TrainingError
+from ai_engine.sam2.weights import sha256_of
+from ai_engine.training import checkpoints
+from ai_engine.training.checkpoints import LATEST
+from ai_engine.training.encoder.plan import Plan
+
+
+@dataclass
+class Run:
+    """What changes while a run goes on; ``average`` is the moving average of ``network``."""
+
+    plan: Plan
+    vocabulary: Vocabulary
+    network: clip.Encoder
+    average: clip.Encoder
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    first_losses: list[float] = field(default_factory=list)
+
+    def follow(self) -> None:
+        """Move the average towards the weights; what batch normalisation counts is taken over."""
+        decay = self.plan.decay(self.step)
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+            for counted, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                counted.copy_(now)
+
+    def ready(self) -> Loaded:
+        """Return the average, ready to be asked."""
+        return placed(self.average, self.vocabulary)
+
+
+def begin(plan: Plan, vocabulary: Vocabulary) -> Run:
+    """Start a run with random weights; the plan's seed says which."""
+    network = clip.build(clip.Config(len(vocabulary.words)), plan.seed)
+    network = network.to(memory_format=torch.channels_last_3d)
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    return Run(plan, vocabulary, network, average, _optimiser(plan, network))
+
+
+def _optimiser(plan: Plan, network: clip.Encoder) -> torch.optim.Optimizer:
+    """AdamW; biases, norms and scales are not pulled towards zero."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+
+
+def write(run: Run, folder: Path, name: str = LATEST) -> None:
+    """Write a checkpoint; one that is cut off while it is written leaves the one before."""
+    state = {
+        "plan": run.plan.as_json(),
+        "words": list(run.vocabulary.words),
+        "network": run.network.state_dict(),
+        "average": run.average.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        **{name: getattr(run, name) for name in ("step", "seconds", "best", "curve", "first_losses")},
+    }
+    part = folder / f"{name}.part"
+    torch.save(state, part)
+    os.replace(part, folder / name)
+
+
+def restore(run: Run, folder: Path, name: str = LATEST) -> None:
+    """Bring a run to where its checkpoint was.
+
+    Raises
+    ------
+    TrainingError
+        There is no checkpoint, or it is of a run with another plan or other words.
+    """
+    state = checkpoints.read(folder, name)
+    for field_name in ("seed", "batch", "held_out", "text"):
+        was, is_now = state["plan"][field_name], getattr(run.plan, field_name)
+        if was != is_now:
+            raise TrainingError(f"the run in {folder} has {field_name} {was}, not {is_now}")
+    if tuple(state["words"]) != run.vocabulary.words:
+        raise TrainingError(f"the run in {folder} knows other words than this version")
+    run.network.load_state_dict(state["network"])
+    run.average.load_state_dict(state["average"])
+    run.optimiser.load_state_dict(state["optimiser"])
+    for each in ("step", "seconds", "best", "curve", "first_losses"):
+        setattr(run, each, state[each])
+
+
+def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str, Any]:
+    """Write the average of a checkpoint as ``to`` (safetensors); return what belongs beside it as ``.json``."""
+    state = checkpoints.read(folder, name)
+    vocabulary = Vocabulary(tuple(state["words"]))
+    network = clip.build(clip.Config(len(vocabulary.words)), seed=0)
+    network.load_state_dict(state["average"])
+    save(network, vocabulary, to)
+    return {
+        "size": to.stat().st_size,
+        "sha256": sha256_of(to),
+        **facts,
+        "parameters": sum(value.numel() for value in network.parameters()),
+        **{name: state[name] for name in ("plan", "curve", "first_losses", "best")},
+        "steps": state["step"],
+        "seconds": round(state["seconds"]),
+    }

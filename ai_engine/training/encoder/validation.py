@@ -1,0 +1,145 @@
+"""How good an encoder is in the middle of a run: patients and lungs kept for this, at the search's own places."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ai_engine.clip import sentences, wordings
+from ai_engine.clip.ensembles import By, ensembles_of, scores
+from ai_engine.clip.facts import Attribute, Claim
+from ai_engine.clip.loading import Loaded, Seen, shown
+from ai_engine.domain import FloatArray
+from ai_engine.training.encoder.augment import plain
+from ai_engine.training.encoder.places import Place, Places
+
+FALSE_POSITIVES = (1.0, 2.0, 4.0, 8.0)
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures over the validation places.
+
+    Attributes
+    ----------
+    auc, auc_head : float
+        Nodules against the search's other places: by text, and by the head alone.
+    sensitivity : dict
+        False positives per scan -> share of nodules above the threshold that gives them, by text.
+    thresholds : dict
+        The same -> that threshold.
+    sensitivity_head : float
+        Mean over the same numbers of false positives, by the head.
+    types : float
+        Mean over solid, part-solid and ground-glass of how often a held-out paraphrase is judged rightly: the mean of
+        its true and its false cases, at a likeness of 0.
+    """
+
+    auc: float
+    auc_head: float
+    sensitivity: dict[str, float]
+    thresholds: dict[str, float]
+    sensitivity_head: float
+    types: float
+
+    @property
+    def mean_sensitivity(self) -> float:
+        """What the best weights are chosen by."""
+        return float(np.mean(list(self.sensitivity.values())))
+
+    def as_json(self) -> dict[str, object]:
+        """Say the figures."""
+        told: dict[str, object] = {name: round(getattr(self, name), 4) for name in ("auc", "auc_head", "types")}
+        told["sensitivity_head"] = round(self.sensitivity_head, 4)
+        told["mean_sensitivity"] = round(self.mean_sensitivity, 4)
+        return {**told, "sensitivity": self.sensitivity, "thresholds": self.thresholds}
+
+
+class Judged:
+    """The validation places, read once.
+
+    Parameters
+    ----------
+    limit : int, optional
+        At most so many of each series, evenly.
+    """
+
+    def __init__(self, places: Places, limit: int | None = None) -> None:
+        self._places = [
+            series.place(i)
+            for series in places.series
+            for i in range(0, len(series.values), max(1, len(series.values) // (limit or len(series.values) or 1)))
+        ]
+        self._n_scans = len(places.series)
+
+    @cached_property
+    def _kinds(self) -> np.ndarray:
+        return np.array([place.told["kind"] for place in self._places])
+
+    def validate(self, loaded: Loaded) -> Validation:
+        """Judge an encoder."""
+        seen = self._seen(loaded)
+        ensembles = ensembles_of(loaded)
+        nodule, other = self._kinds == "nodule", self._kinds == "candidate"
+        by_text, by_head = (scores(loaded, ensembles, seen, by) for by in (By.TEXT, By.HEAD))
+        thresholds = self._thresholds(by_text[other])
+        sensitivity = {name: round(float(np.mean(by_text[nodule] > at)), 4) for name, at in thresholds.items()}
+        by_head_at = self._thresholds(by_head[other]).values()
+        return Validation(
+            auc=auc(by_text[nodule], by_text[other]),
+            auc_head=auc(by_head[nodule], by_head[other]),
+            sensitivity=sensitivity,
+            thresholds=thresholds,
+            sensitivity_head=float(np.mean([np.mean(by_head[nodule] > at) for at in by_head_at])),
+            types=self._types(loaded, Seen(seen.vectors[nodule], seen.head[nodule]), nodule),
+        )
+
+    def _seen(self, loaded: Loaded) -> Seen:
+        import torch  # noqa: PLC0415
+
+        vectors, heads = [], []
+        for i in range(0, len(self._places), _AT_ONCE):
+            fine, coarse = _stacked(self._places[i : i + _AT_ONCE])
+            with torch.no_grad():
+                vector, head = loaded.network.images(shown(fine), shown(coarse))
+            vectors.append(vector.double().numpy())
+            heads.append(head.double().numpy())
+        return Seen(np.concatenate(vectors), np.concatenate(heads))
+
+    def _thresholds(self, others: FloatArray) -> dict[str, float]:
+        """Score above which so many of the others lie for each scan."""
+        falling = np.sort(others)[::-1]
+        at = {f"{n:g}": min(round(n * self._n_scans), len(falling) - 1) for n in FALSE_POSITIVES}
+        return {name: float(falling[i]) for name, i in at.items()}
+
+    def _types(self, loaded: Loaded, seen: Seen, nodule: np.ndarray) -> float:
+        nodules = [place for place, is_one in zip(self._places, nodule, strict=True) if is_one]
+        rates = []
+        for claim in wordings.HELD_OUT:
+            if claim.attribute is Attribute.TYPE:
+                rates += _judged_rightly(loaded, seen, nodules, claim)
+        return float(np.mean(rates)) if rates else float("nan")
+
+
+def _stacked(places: list[Place]) -> tuple[np.ndarray, np.ndarray]:
+    cubes = [plain(place) for place in places]
+    return np.stack([fine for fine, _ in cubes]), np.stack([coarse for _, coarse in cubes])
+
+
+def _judged_rightly(loaded: Loaded, seen: Seen, nodules: list[Place], claim: Claim) -> list[float]:
+    texts = [sentence.text for sentence in sentences.paraphrases(claim)]
+    said_so = loaded.likeness(seen.vectors, loaded.read(texts)) > 0
+    truth = np.array([place.facts.verdict([claim]) for place in nodules])
+    if not ((truth == 1).any() and (truth == -1).any()):
+        return []
+    return [float((said_so[truth == 1].mean() + (~said_so[truth == -1]).mean()) / 2)]
+
+
+def auc(positives: FloatArray, negatives: FloatArray) -> float:
+    """Area under the ROC curve; ties count half."""
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    falling = np.sort(negatives)
+    below, upto = np.searchsorted(falling, positives, "left"), np.searchsorted(falling, positives, "right")
+    return float(((below + upto) / 2).mean() / len(negatives))

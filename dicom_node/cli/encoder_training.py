@@ -1,0 +1,151 @@
+"""What ``emerald train encoder`` does: places through the split guard, a run on them, its export."""
+
+import argparse
+import json
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ai_engine.clip.vocabulary import of_wordings
+from ai_engine.errors import TrainingError
+from ai_engine.training import checkpoints
+from ai_engine.training.encoder import run as runs
+from ai_engine.training.encoder.loop import Told
+from ai_engine.training.encoder.loop import train as train_run
+from ai_engine.training.encoder.places import Places
+from ai_engine.training.encoder.plan import Plan
+from ai_engine.training.encoder.validation import Judged
+from dicom_node import node
+from dicom_node.cases.lidc_database import Split
+from dicom_node.cli.encoder_material import check_held_out, folder_of, places, told_of
+from dicom_node.cli.training_material import Sources
+from dicom_node.errors import NodeError, SettingsError
+
+CONFIGURATION = "encoder"
+
+_DEFAULT_STEPS = 2500
+_BEGUN = "begun.json"
+_SMOKE = {"steps": 30, "batch": 16, "warm_up": 5, "validate_every": 15}
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Begin a run, or go on with it."""
+    folder = folder_of(arguments.work, arguments.hold_out)
+    folder.mkdir(parents=True, exist_ok=True)
+    cut_off = (folder / checkpoints.LATEST).is_file()
+    if cut_off and not arguments.resume:
+        raise SettingsError("--work", f"{folder} holds a run; go on with --resume, or take another folder")
+    with _told_errors():
+        plan = _plan(arguments, checkpoints.read(folder)["plan"] if cut_off else None)
+        training, validation = (places(_sources(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
+        check_held_out(training, arguments.hold_out)
+        learnt_from = Places(tuple(each for each in training.series if each.patient != arguments.hold_out))
+        run = runs.begin(plan, of_wordings())
+        if cut_off:
+            runs.restore(run, folder)
+        else:
+            told = {"training": told_of(learnt_from), "validation": told_of(validation)}
+            (folder / _BEGUN).write_text(json.dumps({**_circumstances(), "places": told}), encoding="utf-8")
+        with _shown() as watch:
+            train_run(run, learnt_from, Judged(validation), folder, watch)
+        if arguments.smoke:
+            _exported(folder, folder / f"{CONFIGURATION}.safetensors")
+    print(f"best of validation {run.best:.3f} after {run.step} steps and {run.seconds:.0f} s; {_last(run.curve)}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the best weights of a run where the node finds them."""
+    bundled = Path(str(resources.files("ai_engine.clip").joinpath("weights", f"{CONFIGURATION}.safetensors")))
+    to: Path = arguments.to or bundled
+    with _told_errors():
+        metadata = _exported(folder_of(arguments.work, arguments.hold_out), to)
+    print(f"{to}: step {metadata['steps']}, {metadata['size'] / 1e6:.1f} MB, {_last(metadata['curve'])}")
+    return 0
+
+
+def _exported(folder: Path, to: Path) -> dict[str, Any]:
+    if not (folder / _BEGUN).is_file():
+        raise TrainingError(f"there is no run in {folder}")
+    begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))
+    metadata = runs.export(folder, checkpoints.BEST, {"configuration": CONFIGURATION, **begun}, to)
+    to.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    return metadata
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    return Sources(
+        work=arguments.work,
+        data=arguments.data,
+        lidc=None,
+        backgrounds=None,
+        composites=arguments.composites,
+        seed=arguments.seed,
+        smoke=arguments.smoke,
+    )
+
+
+def _plan(arguments: argparse.Namespace, begun: dict[str, Any] | None) -> Plan:
+    """Plan of the arguments; a run that goes on keeps its own, but may be made longer."""
+    length = {"steps": arguments.steps, "hours": arguments.hours}
+    asked = {name: value for name, value in length.items() if value is not None}
+    if begun is not None:
+        return Plan(**{**begun, **asked})
+    chosen = {"seed": arguments.seed, "held_out": arguments.hold_out, "text": arguments.text}
+    if arguments.smoke:
+        return Plan(**{**_SMOKE, **asked, **chosen})
+    return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})
+
+
+def _circumstances() -> dict[str, Any]:
+    """Say by which code and on what machine a run begins."""
+    return {
+        "version": node.software_version(),
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "torch": torch.__version__,
+    }
+
+
+def _last(curve: list[dict[str, Any]]) -> str:
+    """Say the last validation of a run."""
+    last = curve[-1]
+    sensitivity = ", ".join(f"{value:.2f} at {name}" for name, value in last["sensitivity"].items())
+    return (
+        f"validation: AUC {last['auc']:.3f} by text, {last['auc_head']:.3f} by the head; sensitivity by "
+        f"false positives per scan {sensitivity}; types told by paraphrases {last['types']:.2f}"
+    )
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    """Say what the engine refuses as the command line says its own."""
+    try:
+        yield
+    except TrainingError as error:
+        raise NodeError(str(error)) from error
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Told], None]]:
+    """Show a run: its bar, loss (mean of 100 steps), validation; without a terminal, a line now and then."""
+    words = "step {task.fields[step]}, loss {task.fields[loss]:.3f}, mean sensitivity {task.fields[seen]}"
+    with Progress(TextColumn(words), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=1.0, step=0, loss=0.0, seen="-")
+        mean: list[float] = []
+
+        def watch(told: Told) -> None:
+            mean.append(told.loss)
+            del mean[:-100]
+            loss = sum(mean) / len(mean)
+            seen = "-" if told.sensitivity is None else f"{told.sensitivity:.3f}"
+            bar.update(task, completed=told.progress, step=told.step, loss=loss, seen=seen)
+            if not bar.console.is_terminal and told.step % 100 == 0:
+                print(f"step {told.step} ({told.progress:.1%}), loss {loss:.3f}, sensitivity {seen}", flush=True)
+
+        yield watch
