@@ -30,12 +30,15 @@ class Background:
         Found in that volume.
     avoid : (k, r, c) bool or None
         On the grid of ``lungs``: where nothing may be planted (known lesions and the like, with a margin).
+    known : (k, r, c) bool or None
+        The part of it where lesions are known to lie.
     """
 
     name: str
     volume: CtVolume
     lungs: Lungs
     avoid: BoolArray | None = None
+    known: BoolArray | None = None
 
     @property
     def patient(self) -> str:

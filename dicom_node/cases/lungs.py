@@ -98,10 +98,11 @@ def _background(name: str, source: CtVolume, turn: Turn, lesion: BoolArray | Non
     turned = turn.volume(source)
     volume = CtVolume(np.ascontiguousarray(turned.hu), turned.affine, turned.contrast)
     lungs = ThresholdLungs().find(volume)
-    avoid = _dense(lungs)
+    avoid, known = _dense(lungs), None
     if lesion is not None:
-        avoid |= _near(lungs.grid.sample(lesion, order=1) > 0.1, CLEAR_MM, lungs.grid.step_mm)
-    return Background(name, volume, lungs, avoid)
+        known = _near(lungs.grid.sample(lesion, order=1) > 0.1, CLEAR_MM, lungs.grid.step_mm)
+        avoid |= known
+    return Background(name, volume, lungs, avoid, known)
 
 
 def _dense(lungs: Lungs) -> BoolArray:

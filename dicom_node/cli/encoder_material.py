@@ -15,7 +15,7 @@ from ai_engine.clip.facts import Ratings
 from ai_engine.composites import Background
 from ai_engine.composites.shards import Cached
 from ai_engine.scene import scene_of
-from ai_engine.training.encoder.cutting import Variation, of_composite, of_negative
+from ai_engine.training.encoder.cutting import Lung, Variation, of_composite, of_negative
 from ai_engine.training.encoder.negatives import Negative, mined
 from ai_engine.training.encoder.places import Place, PlaceFiles, Places
 from dicom_node.cases.lidc_database import LidcDatabase, Split
@@ -120,8 +120,9 @@ def _cut(lot: _Lot, background: Background, ratings: dict[int, Ratings]) -> Iter
             yield from of_composite(background, lot.cached[i], ratings, variation, rng)
             watch(done)
     rng = np.random.default_rng(seeds)
+    lung = Lung(background.volume)
     for negative in _mined(lot, background):
-        yield from of_negative(background, negative, variation, rng)
+        yield from of_negative(lung, background.name, negative, variation, rng)
 
 
 def _mined(lot: _Lot, background: Background) -> Sequence[Negative]:

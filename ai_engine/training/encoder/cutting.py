@@ -6,12 +6,13 @@ limit detection: each place is cut several times, as if the lung were larger, sm
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Facts, Ratings
-from ai_engine.clip.patches import packed, views_of
+from ai_engine.clip.patches import Views, packed, views_of
 from ai_engine.composites import Background, Composite
 from ai_engine.domain import CtVolume, FloatArray
 from ai_engine.training.encoder.negatives import Negative
@@ -19,6 +20,8 @@ from ai_engine.training.encoder.places import MARGIN, Place
 
 _REACH_MM = 64.0
 _THICKENED_BELOW_MM = 2.2
+_VERY_THIN_MM = 1.3
+_FEWEST_SLICES = 12
 _P_THICKENED = 0.35
 _STRETCH, _SQUEEZE = 0.22, 0.07
 
@@ -68,19 +71,50 @@ def of_composite(
             return clip_facts.of_structure(None)
         return clip_facts.of_nodule(composite.nodule_type, diameter_mm, ratings.get(composite.annotation_id))
 
-    for cut in _cuts(volume, centre + composite.origin_krc, composite.diameter_mm, variation, rng):
+    part, at = _around(volume, centre + composite.origin_krc)
+    for cut in _cuts(Lung(part), at, composite.diameter_mm, variation, rng):
         stretched = composite.diameter_mm * cut.stretch
         yield Place(cut.fine, cut.coarse, facts(stretched), composite.lung, {**told, "diameter_mm": stretched})
 
 
+@dataclass(frozen=True, eq=False)
+class Lung:
+    """A volume to cut places out of, as it is and with slices averaged together."""
+
+    volume: CtVolume
+
+    @cached_property
+    def plain(self) -> Views:
+        """As it is."""
+        return views_of(self.volume)
+
+    @cached_property
+    def thick(self) -> Views:
+        """With slices averaged: in threes where they are very thin, else in pairs."""
+        n = self.together
+        whole = len(self.volume.hu) // n * n
+        hu = np.rint(self.volume.hu[:whole].reshape(-1, n, *self.volume.hu.shape[1:]).mean(axis=1)).astype(np.int16)
+        affine = self.volume.affine.copy()
+        affine[:3, 0] *= n
+        return views_of(CtVolume(hu, affine, self.volume.contrast))
+
+    @property
+    def together(self) -> int:
+        """How many slices are averaged; 1 where they are thick already."""
+        spacing = self.volume.spacing_krc_mm[0]
+        if spacing >= _THICKENED_BELOW_MM or len(self.volume.hu) < _FEWEST_SLICES:
+            return 1
+        return 3 if spacing < _VERY_THIN_MM else 2
+
+
 def of_negative(
-    background: Background, negative: Negative, variation: Variation, rng: np.random.Generator
+    lung: Lung, name: str, negative: Negative, variation: Variation, rng: np.random.Generator
 ) -> Iterator[Place]:
-    """Cut a place that is no nodule out of its lung."""
+    """Cut a place that is no nodule out of the lung of this name."""
     told = {"kind": "candidate", "diameter_mm": negative.diameter_mm, "centre_krc": list(negative.centre_krc)}
     facts = clip_facts.of_structure(negative.structure)
-    for cut in _cuts(background.volume, np.array(negative.centre_krc), negative.diameter_mm, variation, rng):
-        yield Place(cut.fine, cut.coarse, facts, background.name, told)
+    for cut in _cuts(lung, np.array(negative.centre_krc), negative.diameter_mm, variation, rng):
+        yield Place(cut.fine, cut.coarse, facts, name, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +133,18 @@ def _centre(composite: Composite) -> FloatArray | None:
 
 
 def _cuts(
-    volume: CtVolume, centre: FloatArray, diameter_mm: float, variation: Variation, rng: np.random.Generator
+    lung: Lung, centre: FloatArray, diameter_mm: float, variation: Variation, rng: np.random.Generator
 ) -> Iterator[_Cut]:
-    part, at = _around(volume, centre)
     for _ in range(variation.times):
-        seen, middle, stretch = part, at, np.ones(3)
+        views, middle, stretch = lung.plain, centre, np.ones(3)
         if variation.is_varied:
-            seen, middle = _thickened(part, at, rng)
+            if lung.together > 1 and rng.random() < _P_THICKENED:
+                views, middle = lung.thick, (centre - [(lung.together - 1) / 2, 0, 0]) / [lung.together, 1, 1]
             stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
             # a search finds the middle to within a part of the size
             off_mm = rng.normal(0, np.clip(0.1 * diameter_mm, 0.6, 2.0), 3)
-            middle = middle + off_mm / np.array(seen.spacing_krc_mm)
-        fine, coarse = views_of(seen).cubes(middle, MARGIN, stretch)
+            middle = middle + off_mm / np.array(views.volume.spacing_krc_mm)
+        fine, coarse = views.cubes(middle, MARGIN, stretch)
         yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()))
 
 
@@ -121,16 +155,3 @@ def _around(volume: CtVolume, centre: FloatArray) -> tuple[CtVolume, FloatArray]
     high = np.clip(np.ceil(centre + reach).astype(int) + 1, low + 1, volume.hu.shape)
     part = volume.hu[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
     return CtVolume(part, volume.affine, volume.contrast), centre - low
-
-
-def _thickened(part: CtVolume, at: FloatArray, rng: np.random.Generator) -> tuple[CtVolume, FloatArray]:
-    """Average thin slices in pairs or threes, by chance."""
-    spacing = part.spacing_krc_mm[0]
-    n = 3 if spacing < 1.3 and rng.random() < 0.5 else 2
-    if spacing >= _THICKENED_BELOW_MM or len(part.hu) < 4 * n or rng.random() >= _P_THICKENED:
-        return part, at
-    whole = len(part.hu) // n * n
-    hu = np.rint(part.hu[:whole].reshape(-1, n, *part.hu.shape[1:]).mean(axis=1)).astype(np.int16)
-    affine = part.affine.copy()
-    affine[:3, 0] *= n
-    return CtVolume(hu, affine, part.contrast), (at - [(n - 1) / 2, 0, 0]) / [n, 1, 1]

@@ -14,15 +14,20 @@ from scipy import ndimage
 from ai_engine.composites import Background
 from ai_engine.domain import BoolArray, Candidate, FloatArray
 from ai_engine.grid import Float32Array, Grid
+from ai_engine.lungs import RIGHT, Lungs
 from ai_engine.scene import Scene
 
 Proposer = Callable[[Scene], Sequence[Candidate]]
 
 # A cube of 1 mm steps around a place: what grows in it tells its shape.
 _HALF_MM = 14
-_BONE_HU, _BONE_MM3, _BONE_WITHIN_MM = 250.0, 40, 12.0
+_BONE_HU, _BONE_MM3, _BONE_WITHIN_MM = 350.0, 40, 12.0
 _WALL_MM = 3.0
-_LUMEN_BELOW_HU, _LUMEN_WITHIN_MM, _LUMEN_SHARE = 70.0, 6.0, 0.04
+_LUMEN_BELOW_HU, _LUMEN_WITHIN_MM, _LUMEN_MM3, _AIRWAY_WALL_HU = 40.0, 7.0, 10, 150.0
+# What stays below this at its brightest is lung, not a body.
+_BODY_HU = -550.0
+# Where the root of the lung lies: share of the lung's height, and of its width from the inner side.
+_ROOT_HEIGHT, _ROOT_WIDTH = (0.2, 0.8), 0.45
 _LONG = 2.2
 # What a search without weights accepts may be a nodule that nobody outlined: nothing so near to it is a negative.
 _CLEAR_MM = 4.0
@@ -47,7 +52,7 @@ def mined(
     Parameters
     ----------
     background : Background
-        Its ``avoid`` holds the known lesions, and dense parts that may be one.
+        Its ``avoid`` holds the known lesions, and dense parts that may be one; at the root of the lung they are not.
     scene : Scene
         Of the same lung.
     proposed : sequence of Candidate
@@ -64,7 +69,7 @@ def mined(
             np.linalg.norm((centre - other.centre_krc) * spacing) < other.diameter_mm / 2 + _CLEAR_MM
             for other in doubtful
         )
-        if not near_doubtful and not _avoided(background, centre):
+        if not near_doubtful and not _may_be_lesion(background, centre):
             structure = structure_of(scene, depth, candidate)
             kept.append(Negative(candidate.centre_krc, candidate.diameter_mm, structure))
     return kept
@@ -86,16 +91,39 @@ def structure_of(scene: Scene, depth_mm: NDArray[np.float32], candidate: Candida
     if depth_mm[tuple(at)] < max(_WALL_MM, candidate.diameter_mm / 3):
         bone = (hu > _BONE_HU) & (far < _BONE_WITHIN_MM)
         return "rib" if np.count_nonzero(bone) * _STEP_MM**3 > _BONE_MM3 else "pleura"
-    lumen = (hu < scene.parenchyma_hu - _LUMEN_BELOW_HU) & (far < _LUMEN_WITHIN_MM)
-    if np.count_nonzero(lumen) > _LUMEN_SHARE * np.count_nonzero(far < _LUMEN_WITHIN_MM):
+    if _holds_lumen(hu, far, scene.parenchyma_hu):
         return "airway"
     body = _body(hu, far, scene.parenchyma_hu)
     return "vessel" if body is not None and _is_long(body) else None
 
 
-def _avoided(background: Background, centre: FloatArray) -> bool:
-    at = background.grid_mm((centre * background.volume.spacing_krc_mm)[None])[0]
-    return bool(background.inside[tuple(at)] == _TO_BE_AVOIDED)
+def _may_be_lesion(background: Background, centre: FloatArray) -> bool:
+    k, r, c = (int(i) for i in background.grid_mm((centre * background.volume.spacing_krc_mm)[None])[0])
+    if background.known is not None and background.known[k, r, c]:
+        return True
+    return bool(background.inside[k, r, c] == _TO_BE_AVOIDED) and not _at_root(background.lungs, (k, r, c))
+
+
+def _at_root(lungs: Lungs, at: tuple[int, int, int]) -> bool:
+    """Whether a place of the lungs' grid lies where vessels and bronchi enter the lung."""
+    side = lungs.sides[at]
+    rows = np.flatnonzero((lungs.sides == side).any(axis=(1, 2)))
+    height = (at[0] - rows[0]) / max(rows[-1] - rows[0], 1)
+    columns = np.flatnonzero((lungs.sides[at[0]] == side).any(axis=0))
+    inwards = (columns[-1] - at[2]) if side == RIGHT else (at[2] - columns[0])
+    width = inwards / max(columns[-1] - columns[0], 1)
+    return bool(_ROOT_HEIGHT[0] < height < _ROOT_HEIGHT[1] and width < _ROOT_WIDTH)
+
+
+def _holds_lumen(hu: Float32Array, far: FloatArray, lung_hu: float) -> bool:
+    """Whether something darker than lung lies near, with a wall around it."""
+    labels, n = ndimage.label((hu < lung_hu - _LUMEN_BELOW_HU) & (far < _LUMEN_WITHIN_MM))
+    for number in np.flatnonzero(np.bincount(labels.ravel(), minlength=n + 1)[1:] >= _LUMEN_MM3) + 1:
+        lumen = labels == number
+        ring = ndimage.binary_dilation(lumen, iterations=2) & ~ndimage.binary_dilation(lumen)
+        if np.median(hu[ring]) > lung_hu + _AIRWAY_WALL_HU:
+            return True
+    return False
 
 
 def _cube(scene: Scene, candidate: Candidate) -> Float32Array:
@@ -115,6 +143,8 @@ def _distances() -> FloatArray:
 def _body(hu: Float32Array, far: FloatArray, lung_hu: float) -> BoolArray | None:
     """Find what hangs together with the place at half of its height above the lung."""
     top = float(hu[far < 3].max())
+    if top < _BODY_HU:
+        return None
     labels, _ = ndimage.label(hu > (min(top, 50.0) + lung_hu) / 2)
     wanted = np.bincount(labels[far < 3])
     wanted[0] = 0
