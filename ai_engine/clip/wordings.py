@@ -250,7 +250,7 @@ NEUTRAL = (
     "is there this that these those",
     "which are please where every each only and or",
     "of on at with within a an the",
-    "report me list suspicious finding",
+    "report me list finding",
     "chest CT scan image side present",
     "whole entire part component",
 )

@@ -1,0 +1,149 @@
+"""What the words say of candidates and findings: a score that ranks, and a selection that a prompt asks for.
+
+No torch is imported before the first scene comes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai_engine.clip.ensembles import By, Ensembles, ensembles_of, scores
+from ai_engine.clip.patches import views_of
+from ai_engine.clip.prompt import DEFAULT, Prompt, understand
+from ai_engine.domain import Candidate, Finding, FloatArray, Location
+from ai_engine.geometry import Turn, lps_mm_to_krc
+from ai_engine.scene import Scene
+
+if TYPE_CHECKING:
+    from ai_engine.clip.loading import Loaded, Seen
+
+# True and false weigh alike in training (``losses``): they meet here.
+_TRUE_ABOVE = 0.0
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a selection needs of a finding.
+
+    Attributes
+    ----------
+    centre_krc : tuple of float
+        On the turned grid.
+    diameter_mm : float
+        Mean of long and short axis.
+    """
+
+    centre_krc: tuple[float, float, float]
+    diameter_mm: float
+    location: Location
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Whether a finding is what a prompt asks for, and why.
+
+    Attributes
+    ----------
+    likeness : float
+        Of the place to the prompt's words; above 0 they are true of it.
+    by_words, by_size_and_place : bool
+    """
+
+    likeness: float
+    by_words: bool
+    by_size_and_place: bool
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Both."""
+        return self.by_words and self.by_size_and_place
+
+
+@dataclass(frozen=True)
+class TextScorer:
+    """Scores candidates by their likeness to the words for a nodule, and selects findings by a prompt.
+
+    Attributes
+    ----------
+    load : callable
+        Gives the encoder; called once, when the first scene comes.
+    prompt : str
+        What is asked for where no other prompt is given. It selects; the score is always that of a nodule, so that one
+        threshold holds under every prompt.
+    by : By
+        What ranks.
+    """
+
+    load: Callable[[], "Loaded"] = field(compare=False)
+    prompt: str = DEFAULT
+    by: By = By.TEXT
+
+    @cached_property
+    def encoder(self) -> "Loaded":
+        """The encoder."""
+        return self.load()
+
+    @cached_property
+    def ensembles(self) -> Ensembles:
+        """The words for a nodule, and for what is none."""
+        return ensembles_of(self.encoder)
+
+    def score(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray:
+        """Score the candidates of a scene, (n,) float64, 0 to 1; not a probability."""
+        return scores(self.encoder, self.ensembles, self.look(scene, candidates), self.by)
+
+    def look(self, scene: Scene, candidates: Sequence[Candidate]) -> "Seen":
+        """Look at candidates, whatever is asked of them later."""
+        return self.encoder.look(views_of(scene.volume), [candidate.centre_krc for candidate in candidates])
+
+    def understood(self, text: str | None = None) -> Prompt:
+        """Read a prompt, or the scorer's own; raises ``UnknownWords``."""
+        return understand(self.prompt if text is None else text, self.encoder.vocabulary)
+
+    def selection(self, scene: Scene, findings: Sequence[Described], prompt: Prompt | None = None) -> list[Selected]:
+        """Say of each finding whether it is what the prompt asks for; nothing is searched anew."""
+        asked = self.understood() if prompt is None else prompt
+        seen = self.encoder.look(views_of(scene.volume), [each.centre_krc for each in findings])
+        likeness = self.encoder.likeness(seen.vectors, self.encoder.read([asked.words]))[:, 0]
+        return [
+            Selected(float(like), asked.is_plain or like > _TRUE_ABOVE, asked.allows(each.diameter_mm, each.location))
+            for like, each in zip(likeness, findings, strict=True)
+        ]
+
+
+def described(finding: Finding, turn: Turn) -> Described:
+    """Bring a finding, which lies on the source grid, to the turned grid."""
+    k, r, c = (float(v) for v in lps_mm_to_krc(turn.index_affine, finding.candidate.centre_krc))
+    return Described((k, r, c), finding.measurements.mean_diameter_mm, finding.location)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sharing:
+    """One way to rank; all ways share what was seen."""
+
+    scorer: TextScorer
+    seen: dict[int, tuple[Scene, "Seen"]]
+
+    def score(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray:
+        key = hash((id(scene), tuple(candidate.centre_krc for candidate in candidates)))
+        if key not in self.seen:
+            self.seen.clear()
+            self.seen[key] = (scene, self.scorer.look(scene, candidates))
+        return scores(self.scorer.encoder, self.scorer.ensembles, self.seen[key][1], self.scorer.by)
+
+
+def scorers(path: Path) -> dict[str, Any]:
+    """Give every way to rank by one file of weights: by text, by text shuffled between classes, by the head alone.
+
+    Returns
+    -------
+    dict
+        Name -> what has ``score(scene, candidates)`` as ``TextScorer`` has it.
+    """
+    from ai_engine.clip.loading import load  # noqa: PLC0415 - torch takes seconds to import
+
+    loaded = load(path)
+    seen: dict[int, tuple[Scene, Seen]] = {}
+    return {str(by): _Sharing(TextScorer(lambda: loaded, by=by), seen) for by in By}
