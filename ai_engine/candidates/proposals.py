@@ -1,7 +1,7 @@
 """A generous list of suspicious places, for a scorer to judge: ``propose`` is what the encoder sees and is trained on.
 
-Three searches, each with a quota of its own, since their scores do not compare: small round places, masses, and
-patches of ground glass. Nothing is grown here and no shape is refused.
+Four searches, each with a quota of its own, since their scores do not compare: round places, masses, patches of ground
+glass, and small ones, for which less is opened away. Nothing is grown here and no shape is refused.
 """
 
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ class Proposer:
 
     Attributes
     ----------
-    solid, ground_glass, mass : int
-        At most so many of each channel.
-    diameters_mm, faint_diameters_mm : tuple of float
+    solid, ground_glass, small_ground_glass, mass : int
+        At most so many of each search; the two for ground glass share a channel.
+    diameters_mm, faint_diameters_mm, small_faint_diameters_mm : tuple of float
         Range searched in HU, and in the share of voxels as dense as ground glass.
     minimum_hu, minimum_share : float
         Contrast of an ideal ball that answers as strongly, in either search.
@@ -31,15 +31,18 @@ class Proposer:
         Round places of this size and more are masses.
     """
 
-    solid: int = 350
-    ground_glass: int = 100
-    mass: int = 50
+    solid: int = 400
+    ground_glass: int = 80
+    small_ground_glass: int = 120
+    mass: int = 40
     diameters_mm: tuple[float, float] = (4.0, 60.0)
     faint_diameters_mm: tuple[float, float] = (8.0, 60.0)
+    small_faint_diameters_mm: tuple[float, float] = (6.0, 20.0)
     minimum_hu: float = 150.0
     minimum_share: float = 0.1
     mass_from_mm: float = 20.0
     faint: GroundGlassSearch = field(default_factory=GroundGlassSearch)
+    small_faint: GroundGlassSearch = field(default_factory=lambda: GroundGlassSearch(vessel_mm=4.0, rim_mm=2.0))
 
     def propose(self, scene: Scene) -> list[Candidate]:
         """Propose candidates, channel by channel, best first within each; centres on the turned grid."""
@@ -50,15 +53,23 @@ class Proposer:
         large = [peak for peak in found if peak.diameter_mm >= self.mass_from_mm]
         return [
             *_candidates(apart(small, fine.grid.step_mm, self.solid), fine.grid, Channel.SOLID),
-            *self._faint(scene),
+            *_candidates(self._faint(scene), scene.coarse.grid, Channel.GROUND_GLASS),
             *_candidates(apart(large, fine.grid.step_mm, self.mass), fine.grid, Channel.MASS),
         ]
 
-    def _faint(self, scene: Scene) -> list[Candidate]:
-        grid, hull = scene.coarse.grid, scene.coarse.hull
-        dense, _, _ = self.faint.dense(scene)
-        found = peaks(dense, hull, (grid.step_mm, 0.0), self.faint_diameters_mm, self.minimum_share)
-        return _candidates(apart(found, grid.step_mm, self.ground_glass), grid, Channel.GROUND_GLASS)
+    def _faint(self, scene: Scene) -> list[Peak]:
+        """Find patches in both searches; what both find is one."""
+        large = self._patches(scene, self.faint, self.faint_diameters_mm, self.ground_glass)
+        small = self._patches(scene, self.small_faint, self.small_faint_diameters_mm, self.small_ground_glass)
+        both = sorted([*large, *small], key=lambda peak: -peak.score)
+        return apart(both, scene.coarse.grid.step_mm, len(both))
+
+    def _patches(
+        self, scene: Scene, search: GroundGlassSearch, diameters_mm: tuple[float, float], n: int
+    ) -> list[Peak]:
+        step = scene.coarse.grid.step_mm
+        dense, _, _ = search.dense(scene)
+        return apart(peaks(dense, scene.coarse.hull, (step, 0.0), diameters_mm, self.minimum_share), step, n)
 
 
 def propose(scene: Scene) -> list[Candidate]:

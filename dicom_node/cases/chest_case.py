@@ -54,6 +54,14 @@ def read(folder: Path) -> Case:
     return case_of(folder.name, series.volume, _lesions(folder, series))
 
 
+def read_each(folder: Path) -> Iterator[Case]:
+    """Read every series of a case folder as a case of its own; raises as ``read``."""
+    for each in _series_folders(folder):
+        series = read_series(each)
+        name = folder.name if each.name == "dicom" else f"{folder.name}/{each.name}"
+        yield case_of(name, series.volume, _lesions(folder, series))
+
+
 def read_series(folder: Path) -> CtSeries:
     """Read all instances of one folder as one series, as the node reads it; k runs to the head."""
     refs: list[InstanceRef] = [headers.instance_ref(path) for path in sorted(folder.glob("*")) if path.is_file()]
@@ -64,11 +72,14 @@ def read_series(folder: Path) -> CtSeries:
 
 def _series_folder(folder: Path) -> Path:
     """Return the folder of the instances; of several series the first by name."""
-    found = [folder / "dicom", *sorted(folder.glob("series-*"))]
-    for each in found:
-        if each.is_dir():
-            return each
-    raise CaseDataMissing(f"{folder}: neither a folder dicom nor series-* in it")
+    return _series_folders(folder)[0]
+
+
+def _series_folders(folder: Path) -> list[Path]:
+    found = [each for each in (folder / "dicom", *sorted(folder.glob("series-*"))) if each.is_dir()]
+    if not found:
+        raise CaseDataMissing(f"{folder}: neither a folder dicom nor series-* in it")
+    return found
 
 
 def _lesions(folder: Path, series: CtSeries) -> Iterator[Lesion]:

@@ -26,12 +26,15 @@ class Planting:
         Planted nodules below this are no truth and no false positive: readers need not report them.
     seed : int
         Of the places.
+    held_out : frozenset of str
+        Patients whose lungs are for training, but were seen by none of the networks that are tested in them.
     """
 
     per_scan: int = 10
     apart_mm: float = 15.0
     smallest_mm: float = 4.0
     seed: int = 1
+    held_out: frozenset[str] = frozenset()
 
 
 def planted_scans(
@@ -65,7 +68,8 @@ def planted_scans(
         chosen = list(islice(shapes, how.per_scan))
         if not chosen:
             raise CaseDataMissing(f"only {planted} of {n} nodules found room before the outlines ran out")
-        check_use(purpose, {shape.patient_id for shape in chosen}, [background.name])
+        unseen = background.patient in how.held_out
+        check_use(purpose, {shape.patient_id for shape in chosen}, () if unseen else [background.name])
         scan = compose_scan(chosen, background, renderer, np.random.default_rng([how.seed, number]), how.apart_mm)
         planted += sum(nodule.diameter_mm >= how.smallest_mm for nodule in scan.nodules)
         yield scan, background

@@ -1,0 +1,105 @@
+"""Which weights score which lung, so that no lung is scored by a network that saw it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from ai_engine.composites import Background
+from ai_engine.evaluation.detection import OWN, OwnScore, Scorer
+from dicom_node.cases.lidc_database import Split
+from dicom_node.cases.splits import LUNG_USE_FOR, LungUse, check_unseen
+from dicom_node.errors import CaseDataMissing, SettingsError
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Files of weights.
+
+    Attributes
+    ----------
+    file : Path or None
+        Scores all lungs that have no file of their own; None: there the candidates' own score alone stands.
+    folds : dict
+        Patient of a training lung -> weights that never saw it.
+    """
+
+    file: Path | None
+    folds: Mapping[str, Path]
+    _loaded: dict[Path, dict[str, Scorer]] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        """Patients whose lungs are tested in although others train in them."""
+        return frozenset(self.folds)
+
+    @property
+    def told(self) -> str:
+        """Say which weights score."""
+        words = [self.file.name] if self.file else []
+        words += [f"{path.name} in {patient}" for patient, path in self.folds.items()]
+        return ", ".join(words) or "none: candidates' own score"
+
+    def scorers_for(self, lung: str) -> dict[str, Scorer]:
+        """Return what scores a lung.
+
+        Raises
+        ------
+        SplitViolation
+            The weights were trained in it.
+        """
+        patient = lung.split("/", maxsplit=1)[0]
+        path = self.folds.get(patient, self.file)
+        scorers: dict[str, Scorer] = {OWN: OwnScore()}
+        if path is None:
+            return scorers
+        check_unseen(patient, _trained_in(path))
+        if path not in self._loaded:
+            self._loaded[path] = _load(path)
+        return scorers | self._loaded[path]
+
+    def lungs(self, data: Path, split: Split) -> Iterator[Background]:
+        """Read the lungs to test in: those of the split, and training lungs that have a fold of their own."""
+        from dicom_node.cases.lungs import backgrounds  # noqa: PLC0415 - not to slow other commands down
+
+        own = backgrounds(data, LUNG_USE_FOR[split])
+        if not self.folds:
+            return own
+        training = backgrounds(data, LungUse.TRAINING)
+        return chain(own, (lung for lung in training if lung.patient in self.folds))
+
+
+def weights_of(file: Path | None, folder: Path | None) -> Weights:
+    """Find the files that are named on the command line.
+
+    Raises
+    ------
+    SettingsError
+        There is no such file, or no fold in the folder.
+    """
+    if file is not None and not file.is_file():
+        raise SettingsError("--weights", f"{file}: no such file")
+    folds = {} if folder is None else {path.stem: path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+    if folder is not None and not folds:
+        raise SettingsError("--folds", f"{folder} holds no LUNG{_SUFFIX}")
+    return Weights(file, folds)
+
+
+def _trained_in(path: Path) -> set[str]:
+    """Read the patients whose lungs a file of weights was trained in, from the JSON beside it."""
+    beside = path.with_suffix(".json")
+    try:
+        places: dict[str, int] = json.loads(beside.read_text(encoding="utf-8"))["places"]["training"]
+    except (OSError, KeyError, ValueError) as error:
+        raise CaseDataMissing(f"{beside} does not say in which lungs {path.name} was trained") from error
+    return {series.split("/", maxsplit=1)[0] for series in places}
+
+
+def _load(path: Path) -> dict[str, Scorer]:
+    from ai_engine.clip.scorer import scorers  # noqa: PLC0415 - torch takes seconds to import
+
+    return scorers(path)

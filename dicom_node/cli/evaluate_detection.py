@@ -1,0 +1,152 @@
+"""``emerald evaluate detection``: how many nodules are found in lungs never seen, and what else is called one."""
+
+import argparse
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from ai_engine.candidates import Proposer
+from ai_engine.composites.domain import Renderer
+from ai_engine.evaluation import detection_pictures
+from ai_engine.evaluation.crops import CHANGES
+from ai_engine.evaluation.detection_gathering import Gathered
+from ai_engine.evaluation.detection_report import DetectionReport, as_json
+from ai_engine.evaluation.detection_tables import markdown
+from dicom_node import node
+from dicom_node.cases.detection_exams import Copy, known_lesions, real_exams
+from dicom_node.cases.lidc_database import LidcDatabase, Split
+from dicom_node.cli.detection_scorers import Weights, weights_of
+from dicom_node.cli.options import Commands
+from dicom_node.errors import CaseDataMissing
+
+# Whole scans in slices of 1 mm would be too large.
+_WORSE = [name for name in CHANGES if name != "slices of 1 mm"]
+
+
+def add(subjects: Commands) -> None:
+    """Add the command to the parser of ``emerald evaluate``."""
+    parser = subjects.add_parser(
+        "detection",
+        help="which nodules are found",
+        description="Plant nodules of test patients into whole lungs that the scored network never saw, search them, "
+        "and print FROC tables; then search the real cases. Writes detection.md, detection.json and a PNG of each "
+        "false positive in a real case.",
+    )
+    default = os.environ.get("EMERALD_TEST_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=None if default is None else Path(default),
+        help="folder that holds the lungs: ct-chest/ and ct-backgrounds/ (EMERALD_TEST_DATA)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
+    parser.add_argument("--planted", type=int, default=320, metavar="N", help="nodules, over all renderers (320)")
+    parser.add_argument("--renderer", choices=[str(each) for each in Renderer], help="only this one (both)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder that scores")
+    parser.add_argument(
+        "--folds",
+        type=Path,
+        metavar="DIR",
+        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=["test", "validation"],
+        help="validation: outlines and lungs that thresholds are set on, instead (test)",
+    )
+    parser.add_argument("--worse", type=int, default=3, metavar="N", help="scans that are also blurred, noisy... (3)")
+    parser.add_argument("--no-cases", action="store_true", help="leave the real cases out")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of outlines and places (1)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, print the tables and write them."""
+    weights = weights_of(arguments.weights, arguments.folds)
+    gathered = Gathered(Proposer())
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
+        task = bar.add_task("")
+        for number, copy in enumerate(_copies(arguments, weights)):
+            exam = copy.exam()
+            bar.update(task, description=exam.scan)
+            scorers = weights.scorers_for(copy.scan.lung)
+            before = gathered.add_planted(exam, f"{copy.scan.renderer}", scorers)
+            for change in _WORSE if number < arguments.worse else ():
+                bar.update(task, description=f"{exam.scan}, {change}")
+                gathered.add_worse(change, copy.worsened(change, arguments.seed), before, scorers)
+        for exam in () if arguments.no_cases or arguments.split != "test" else real_exams(_data(arguments)):
+            bar.update(task, description=exam.scan)
+            gathered.add_real(exam, weights.scorers_for(exam.lung))
+    report = _report(arguments, weights, gathered)
+    write(report, arguments.out)
+    print(markdown(report))
+    return 0
+
+
+def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
+    """Plant both renderers in turn, with the same outlines in the same lungs."""
+    if not arguments.planted:
+        return
+    from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
+    from dicom_node.cases.shapes import nodule_shapes  # noqa: PLC0415
+
+    split, data = Split(arguments.split), _data(arguments)
+    lungs = list(weights.lungs(data, split))
+    known = {lung.name: known_lesions(data, lung) for lung in lungs}
+    renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
+    how = Planting(seed=arguments.seed, held_out=weights.held_out)
+    for renderer in renderers:
+        shapes = nodule_shapes(LidcDatabase(), split, seed=arguments.seed)
+        n = -(-arguments.planted // len(renderers))
+        for number, (scan, lung) in enumerate(planted_scans(shapes, lungs, split, renderer, n, how), start=1):
+            yield Copy(scan, known[lung.name], how.smallest_mm, number)
+
+
+def _data(arguments: argparse.Namespace) -> Path:
+    if arguments.data is None:
+        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-chest/ is")
+    folder: Path = arguments.data
+    return folder
+
+
+def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered) -> DetectionReport:
+    facts = {
+        "version": node.software_version(),
+        "weights": weights.told,
+        "seed of outlines and places": str(arguments.seed),
+        "hit": "the centre of a candidate lies nearer to that of the nodule than its radius; further candidates on the "
+        "same nodule, on one under 4 mm or on an outlined lesion that was there before are neither hits nor false",
+        **gathered.facts(),
+    }
+    return DetectionReport(
+        _command(arguments), facts, gathered.proposed, gathered.scored, gathered.worse, gathered.real
+    )
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    words = ["emerald", "evaluate", "detection", "--out", arguments.out.name, "--planted", str(arguments.planted)]
+    words += ["--renderer", arguments.renderer] if arguments.renderer else []
+    words += ["--weights", arguments.weights.name] if arguments.weights else []
+    words += ["--folds", arguments.folds.name] if arguments.folds else []
+    words += ["--split", arguments.split] if arguments.split != "test" else []
+    words += ["--worse", str(arguments.worse), "--seed", str(arguments.seed)]
+    words += ["--no-cases"] if arguments.no_cases else []
+    return shlex.join(words)
+
+
+def write(report: DetectionReport, folder: Path) -> None:
+    """Write Markdown, JSON, and a PNG of each false positive of the real cases."""
+    pictures = folder / "false-positives"
+    pictures.mkdir(parents=True, exist_ok=True)
+    (folder / "detection.md").write_text(markdown(report), encoding="utf-8")
+    (folder / "detection.json").write_text(json.dumps(as_json(report), indent=1), encoding="utf-8")
+    for scan in report.real:
+        for rank, wrong in enumerate(scan.false_positives, start=1):
+            name = detection_pictures.file_name(wrong, rank, scan.scorer)
+            detection_pictures.picture_of(wrong, rank, scan.scorer).save(pictures / name)

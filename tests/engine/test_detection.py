@@ -1,0 +1,122 @@
+"""Candidates are matched with the truth as LUNA16 does; the tables and pictures say what came out."""
+
+import numpy as np
+import pytest
+
+from ai_engine.candidates import Proposer
+from ai_engine.candidates.merging import merged
+from ai_engine.domain import Candidate, Channel, CtVolume, NoduleType
+from ai_engine.evaluation.detection import (
+    OWN,
+    Exam,
+    FalsePositive,
+    OwnScore,
+    Standing,
+    Truth,
+    judged,
+    matched,
+    proposed,
+)
+from ai_engine.evaluation.detection_gathering import Gathered
+from ai_engine.evaluation.detection_pictures import file_name, picture_of
+from ai_engine.evaluation.detection_report import DetectionReport, as_json
+from ai_engine.evaluation.detection_tables import markdown
+from tests.support.plain_thorax import plain_thorax
+
+# Spacing 2, 1, 1 mm.
+EMPTY = CtVolume(np.zeros((20, 40, 40), dtype=np.int16), np.diag([2.0, 1.0, 1.0, 1.0]))
+
+
+def at(k: float, r: float, c: float, diameter_mm: float = 6.0) -> Candidate:
+    return Candidate((k, r, c), diameter_mm, 1.0, Channel.SOLID)
+
+
+def truth(k_mm: float, r_mm: float, c_mm: float, standing: Standing = Standing.TARGET) -> Truth:
+    return Truth(f"{k_mm}", (k_mm, r_mm, c_mm), 4.0, 8.0, NoduleType.SOLID, standing)
+
+
+def test_hits_second_hits_and_what_is_ignored():
+    exam = Exam("lung", "scan", EMPTY, (truth(20, 10, 10), truth(20, 30, 30, Standing.IGNORED), truth(4, 4, 4)))
+    candidates = [
+        at(10, 10, 13.9),  # 3.9 mm off: a hit
+        at(11.5, 10, 10),  # 3 mm off, as slices are 2 mm apart: a hit of the same nodule, better
+        at(10, 10, 14),  # 4.0 mm off: no hit
+        at(10, 30, 31),  # on what is ignored
+        at(12.1, 10, 10),  # 4.2 mm off
+    ]
+    searched, wrong = matched(exam, candidates, [0.3, 0.6, 0.9, 0.8, 0.1])
+    assert [target.score for target in searched.targets] == [0.6, None]
+    assert searched.false_positives == (0.9, 0.1)
+    assert wrong == [2, 4]
+
+
+def test_a_candidate_between_two_nodules_hits_the_nearer_one():
+    exam = Exam("lung", "scan", EMPTY, (truth(20, 10, 10), truth(20, 10, 15)))
+    searched, _ = matched(exam, [at(10, 10, 13)], [1.0])
+    assert [target.score for target in searched.targets] == [None, 1.0]
+
+
+def test_without_truth_or_candidates_nothing_is_hit():
+    assert matched(Exam("lung", "scan", EMPTY, ()), [at(1, 1, 1)], [0.5])[0].false_positives == (0.5,)
+    searched, wrong = matched(Exam("lung", "scan", EMPTY, (truth(20, 10, 10),)), [], [])
+    assert searched.targets[0].score is None
+    assert not wrong
+
+
+def test_of_candidates_in_one_place_the_best_stays():
+    candidates = [at(10, 10, 10), at(10, 10, 12), at(10, 10, 14.5), at(10, 30, 30, 30), at(10, 30, 39, 6)]
+    assert merged(candidates, [0.5, 0.9, 0.4, 0.3, 0.2], (2.0, 1.0, 1.0)) == [1, 3]
+    assert merged([], [], (2.0, 1.0, 1.0)) == []
+    apart = [at(10, 10, 10), at(13, 10, 10)]
+    assert merged(apart, [0.5, 0.9], (2.0, 1.0, 1.0)) == [1, 0], "6 mm apart along k"
+
+
+@pytest.fixture(scope="module")
+def exam() -> Exam:
+    """Draw a chest with a ball in each lung, of which one is known."""
+    volume = plain_thorax([(70, 10, 0, 10), (-70, -10, 20, 14)])
+    k, r, c = (float(n) for n in (19.5 * 2.5, 119.5 * 1.4 + 10, 119.5 * 1.4 + 70))
+    return Exam("plain", "plain 1", volume, (Truth("ball", (k, r, c), 5.0, 10.0, NoduleType.SOLID),))
+
+
+def test_a_scan_is_searched_and_told_of(exam, tmp_path):
+    found = proposed(exam, Proposer())
+    best = judged(exam, found, {OWN: OwnScore()}, pictured=5)[OWN]
+    assert [target.name for target in best.searched.targets] == ["ball"]
+    assert best.searched.targets[0].score is not None
+    wrong = best.false_positives[0]
+    near = np.array(wrong.candidate.centre_krc) * exam.volume.spacing_krc_mm
+    other = np.array([19.5 * 2.5 + 20, 119.5 * 1.4 - 10, 119.5 * 1.4 - 70])
+    assert np.linalg.norm(near - other) < 7, "the ball that nobody told of is the best false positive"
+    image = picture_of(wrong, 1, OWN)
+    image.save(tmp_path / file_name(wrong, 1, OWN))
+    assert [path.name for path in tmp_path.iterdir()] == ["plain-1-candidates-own-score-01.png"]
+    reddish = np.array(image)[..., 0].astype(int) - np.array(image)[..., 2]
+    assert (reddish > 100).sum() > 50, "there is a ring"
+    assert isinstance(wrong, FalsePositive)
+
+
+@pytest.mark.slow
+def test_the_report_holds_every_lung_stage_and_real_lesion(exam):
+    gathered = Gathered(Proposer())
+    scorers = {OWN: OwnScore()}
+    before = gathered.add_planted(exam, "A", scorers)
+    gathered.add_worse("blurred", exam, before, scorers)
+    gathered.add_real(exam, scorers)
+    report = DetectionReport(
+        "emerald evaluate detection",
+        gathered.facts(),
+        gathered.proposed,
+        gathered.scored,
+        gathered.worse,
+        gathered.real,
+    )
+    page = markdown(report)
+    assert "| plain | 1 | 1 | 1.000 | 1.000 | 1.000 | 1.000 |" in page
+    assert "| solid | - | - | 1.000 (1) | - | - |" in page
+    assert f"| blurred | {OWN} | 1 | 1.000 | 1.000 |" in page
+    assert "| found |" in page
+    plain = as_json(report)
+    assert plain["figures"][OWN]["6 mm and more"]["4"] == 1.0
+    assert plain["real"][0]["targets"][0]["name"] == "ball"
+    assert len(gathered.real[0].false_positives) <= 4, "no more are above the threshold for 4 in a scan"
