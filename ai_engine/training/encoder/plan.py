@@ -74,4 +74,4 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Say the plan as plain values."""
-        return asdict(self)
+        return {**asdict(self), "text": str(self.text)}

@@ -1,0 +1,138 @@
+"""Scores and selections on a real scan, and published networks behind the same interface."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai_engine.candidates import propose
+from ai_engine.clip import network as clip
+from ai_engine.clip.loading import Loaded, placed, save
+from ai_engine.clip.published import PublishedScorer, planes
+from ai_engine.clip.published import load as load_published
+from ai_engine.clip.scorer import Described, TextScorer, scorers
+from ai_engine.clip.vocabulary import of_wordings
+from ai_engine.domain import Candidate, Channel, CtVolume, Laterality, Location, Zone
+from ai_engine.errors import UnknownWords, WeightsMissing
+from ai_engine.lungs import ThresholdLungs
+from ai_engine.scene import Scene, scene_of
+from dicom_node.cases.lungs import read_crop
+from tests.support.data import data_dir, needs_data
+
+
+def by_chance(seed: int = 0) -> Loaded:
+    vocabulary = of_wordings()
+    return placed(clip.build(clip.Config(len(vocabulary.words)), seed), vocabulary)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    volume = read_crop(data_dir() / "ct-backgrounds" / "tcga-de-a4ma.npz")
+    return scene_of(volume, ThresholdLungs().find(volume))
+
+
+@pytest.fixture(scope="module")
+def candidates(scene: Scene) -> list[Candidate]:
+    return propose(scene)[:24]
+
+
+@needs_data
+@pytest.mark.slow
+def test_each_candidate_has_one_score_whatever_stands_beside_it(scene: Scene, candidates: list[Candidate]) -> None:
+    scorer = TextScorer(by_chance)
+    scored = scorer.score(scene, candidates)
+    assert scored.shape == (len(candidates),)
+    assert ((scored > 0) & (scored < 1)).all()
+    assert len(np.unique(scored)) == len(candidates)
+    backwards = scorer.score(scene, candidates[::-1])[::-1]
+    assert np.allclose(scored, backwards, atol=1e-5)
+    assert scorer.score(scene, []).shape == (0,)
+
+
+@needs_data
+@pytest.mark.slow
+def test_all_ways_to_rank_come_from_one_file(scene: Scene, candidates: list[Candidate], tmp_path: Path) -> None:
+    loaded = by_chance(3)
+    save(loaded.network, loaded.vocabulary, tmp_path / "encoder.safetensors")
+    ways = scorers(tmp_path / "encoder.safetensors")
+    ranks = {name: np.argsort(way.score(scene, candidates)).tolist() for name, way in ways.items()}
+    assert len(ways) == 3
+    assert len({tuple(rank) for rank in ranks.values()}) == 3
+    other = ways["nodule head alone"].score(scene, candidates[:5])
+    assert other.shape == (5,)
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_prompt_selects_by_words_size_and_place(scene: Scene, candidates: list[Candidate]) -> None:
+    scorer = TextScorer(by_chance)
+    right = Location(Laterality.RIGHT, Zone.UPPER)
+    findings = [Described(candidate.centre_krc, 4.0 + i, right) for i, candidate in enumerate(candidates)]
+    all_of_them = scorer.selection(scene, findings)
+    assert all(selected.is_asked_for for selected in all_of_them)
+    large = scorer.selection(scene, findings, scorer.understood("nodules over 9 mm in the right lung"))
+    assert [selected.is_asked_for for selected in large] == [finding.diameter_mm > 9 for finding in findings]
+    left = scorer.selection(scene, findings, scorer.understood("nodules in the left lung"))
+    assert not any(selected.is_asked_for for selected in left)
+    glass = scorer.selection(scene, findings, scorer.understood("ground-glass nodules"))
+    assert [selected.by_words for selected in glass] == [selected.likeness > 0 for selected in glass]
+
+
+def test_a_scorer_refuses_words_it_does_not_know() -> None:
+    with pytest.raises(UnknownWords, match="blue"):
+        TextScorer(by_chance, prompt="blue nodules").understood()
+
+
+def test_pictures_for_published_networks_show_the_candidate_in_the_middle() -> None:
+    hu = np.full((40, 100, 100), -850, dtype=np.int16)
+    hu[18:23, 58:63, 38:43] = 50
+    volume = CtVolume(hu, np.diag([2.0, 1.0, 1.0, 1.0]))
+    for picture in planes(volume, Candidate((20, 60, 40), 6.0, 1.0, Channel.SOLID)):
+        assert picture.shape == (64, 64)
+        middle = np.argwhere(picture > 0.8).mean(axis=0)
+        assert np.allclose(middle, 31.5, atol=2.5)
+
+
+@pytest.fixture(scope="module")
+def published_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny CLIP of random weights, as transformers writes it."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("clip")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": 52, "eos_token_id": 53, "pad_token_id": 53, "vocab_size": len(words)}
+    config = CLIPConfig(
+        text_config={**small, **ends},
+        vision_config={**small, "image_size": 32, "patch_size": 16},
+        projection_dim=16,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_published_network_stands_behind_the_same_interface(published_folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    volume = CtVolume(rng.normal(-850, 100, (30, 64, 64)).astype(np.int16), np.diag([2.0, 1.0, 1.0, 1.0]))
+    candidates = [Candidate((15, 32, c), 8.0, 1.0, Channel.SOLID) for c in (20, 30, 40)]
+
+    class OnlyVolume:
+        """All of a scene that this scorer looks at."""
+
+    scene = OnlyVolume()
+    scene.volume = volume  # type: ignore[attr-defined]
+    scored = PublishedScorer(lambda: load_published(published_folder)).score(scene, candidates)  # type: ignore[arg-type]
+    assert scored.shape == (3,)
+    assert ((scored > 0) & (scored < 1)).all()
+
+
+def test_a_published_network_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        load_published(tmp_path / "nowhere")

@@ -1,0 +1,169 @@
+"""A run of the encoder: what it is marked on, that it learns, and that it can be cut off."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ai_engine.clip import network as clip
+from ai_engine.clip.ensembles import By, ensembles_of, scores
+from ai_engine.clip.loading import Seen, load, placed
+from ai_engine.clip.vocabulary import of_wordings
+from ai_engine.errors import TrainingError, WeightsError
+from ai_engine.training import checkpoints, journal
+from ai_engine.training.encoder import run as runs
+from ai_engine.training.encoder.batches import Pool, batch_of
+from ai_engine.training.encoder.loop import train
+from ai_engine.training.encoder.losses import losses
+from ai_engine.training.encoder.places import Places
+from ai_engine.training.encoder.plan import Plan, Text
+from ai_engine.training.encoder.run import Run
+from ai_engine.training.encoder.validation import Judged, auc
+from tests.support.places import some_places
+
+PLAN = Plan(seed=3, steps=4, warm_up=2, batch=8, validate_every=2)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    return some_places(tmp_path_factory.mktemp("places"))
+
+
+def begun(plan: Plan) -> Run:
+    return runs.begin(plan, of_wordings())
+
+
+def losses_of(folder: Path) -> list[float]:
+    return [line["loss"] for line in journal.read(folder) if "loss" in line]
+
+
+def test_a_sentence_that_is_true_of_two_places_is_a_positive_of_both() -> None:
+    verdicts = torch.tensor([[1.0], [1.0], [-1.0]])
+    head, nodules = torch.zeros(3), torch.tensor([1.0, 1.0, 0.0])
+    right = losses(torch.tensor([[5.0], [5.0], [-5.0]]), head, verdicts, nodules, 1.0)
+    one_missed = losses(torch.tensor([[5.0], [-5.0], [-5.0]]), head, verdicts, nodules, 1.0)
+    assert right.text < 0.02
+    assert one_missed.text > right.text + 1
+
+
+def test_a_pair_whose_truth_is_not_known_does_not_count() -> None:
+    head, nodules = torch.zeros(2), torch.tensor([1.0, 0.0])
+    verdicts = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    parts = [losses(torch.tensor([[2.0, x], [-2.0, -x]]), head, verdicts, nodules, 1.0).text for x in (-9.0, 9.0)]
+    assert parts[0] == parts[1]
+
+
+def test_false_pairs_do_not_outweigh_true_ones() -> None:
+    logits = torch.zeros(10, 1, requires_grad=True)
+    verdicts = torch.tensor([[1.0]] + [[-1.0]] * 9)
+    losses(logits, torch.zeros(10), verdicts, torch.zeros(10), 1.0).text.backward()
+    assert logits.grad is not None
+    assert torch.isclose(logits.grad.sum(), torch.tensor(0.0), atol=1e-6)
+
+
+def test_half_of_a_batch_are_nodules_and_no_text_stands_twice(places: Places) -> None:
+    batch = batch_of(Pool(places), PLAN, of_wordings(), step=0)
+    assert batch.nodules.sum() == PLAN.batch / 2
+    assert len({tuple(row.tolist()) for row in batch.words}) >= 0.9 * len(batch.words)
+    assert set(batch.verdicts.unique().tolist()) <= {-1.0, 0.0, 1.0}
+    for i in range(PLAN.batch):
+        assert batch.verdicts[i, i] != -1  # each place's own sentence comes first, where no text stands twice
+
+
+def test_shuffled_text_deals_the_same_truths_to_other_sentences(places: Places) -> None:
+    pool, vocabulary = Pool(places), of_wordings()
+    right = batch_of(pool, PLAN, vocabulary, step=1)
+    wrong = batch_of(pool, Plan(**{**PLAN.as_json(), "text": Text.SHUFFLED}), vocabulary, step=1)
+    assert torch.equal(right.words, wrong.words)
+    assert not torch.equal(right.verdicts, wrong.verdicts)
+    assert torch.equal(right.verdicts.sort(dim=1).values, wrong.verdicts.sort(dim=1).values)
+
+
+def test_a_patient_that_is_left_out_is_not_drawn(tmp_path: Path) -> None:
+    some_places(tmp_path, ("site-a", "site-b/one", "site-b/two"), n=2)
+    from ai_engine.training.encoder.places import PlaceFiles
+
+    left = PlaceFiles(tmp_path).read(without_patient="site-b")
+    assert [series.lung for series in left.series] == ["site-a"]
+
+
+def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    judged = Judged(places, limit=6)
+    train(begun(PLAN), places, judged, whole, lambda told: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(begun(PLAN), places, judged, parts, stop_after(3), clock=iter(range(0, 10**6, 400)).__next__)
+    again = begun(PLAN)
+    runs.restore(again, parts)
+    assert again.step == 3
+    train(again, places, judged, parts, lambda told: None)
+
+    assert losses_of(parts) == losses_of(whole)
+    with_whole = checkpoints.read(whole)["average"]
+    assert all(torch.equal(value, with_whole[name]) for name, value in again.average.state_dict().items())
+
+
+def stop_after(step: int):  # type: ignore[no-untyped-def]
+    def watch(told) -> None:  # type: ignore[no-untyped-def]
+        if told.step == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def test_a_checkpoint_of_another_fold_is_refused(tmp_path: Path) -> None:
+    runs.write(begun(PLAN), tmp_path)
+    other = Plan(**{**PLAN.as_json(), "held_out": "site-b"})
+    with pytest.raises(TrainingError, match="held_out None, not site-b"):
+        runs.restore(begun(other), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_few_steps_teach_text_to_find_balls_among_rods(places: Places, tmp_path: Path) -> None:
+    plan = Plan(seed=1, steps=60, warm_up=10, batch=16, learning_rate=3e-3, ema=0.95, validate_every=60)
+    run = begun(plan)
+    judged = some_places(tmp_path / "others", ("site-c",), n=16)
+    train(run, places, Judged(judged), tmp_path, lambda told: None)
+    log = losses_of(tmp_path)
+    assert np.mean(log[-10:]) < 0.7 * np.mean(log[:10])
+    assert run.curve[-1]["auc"] > 0.9
+
+
+def test_what_is_exported_is_what_is_loaded(places: Places, tmp_path: Path) -> None:
+    run = begun(PLAN)
+    train(run, places, Judged(places, limit=4), tmp_path, lambda told: None)
+    metadata = runs.export(tmp_path, checkpoints.BEST, {"commit": "abc"}, tmp_path / "encoder.safetensors")
+    assert metadata["commit"] == "abc"
+    assert metadata["size"] < 8e6
+    loaded = load(tmp_path / "encoder.safetensors")
+    assert loaded.vocabulary == of_wordings()
+    best = checkpoints.read(tmp_path, checkpoints.BEST)["average"]
+    for name, value in loaded.network.state_dict().items():
+        assert torch.allclose(value.float(), best[name].float(), atol=2e-3), name
+
+
+def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="does not hold"):
+        load(path)
+
+
+def test_the_score_follows_the_words_and_not_the_head() -> None:
+    vocabulary = of_wordings()
+    loaded = placed(clip.build(clip.Config(len(vocabulary.words)), seed=5), vocabulary)
+    words = ensembles_of(loaded)
+    like_nodule, like_vessel = words.nodule, words.others[0]
+    seen = Seen(np.stack([like_nodule, like_vessel]), np.array([-9.0, 9.0]))
+    by_text, by_head, shuffled = (scores(loaded, words, seen, by) for by in (By.TEXT, By.HEAD, By.SHUFFLED))
+    assert by_text[0] > by_text[1]
+    assert by_head[0] < by_head[1]
+    assert shuffled[0] < shuffled[1]
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    assert auc(np.array([0.9, 0.4]), np.array([0.1, 0.4, 0.5])) == pytest.approx((3 + 1.5) / 6)
