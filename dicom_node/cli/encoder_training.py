@@ -61,18 +61,23 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the best weights of a run where the node finds them."""
+    """Write the best weights of a run where the node finds them; 1 if those that are there did better."""
     bundled = Path(str(resources.files("ai_engine.clip").joinpath("weights", f"{CONFIGURATION}.safetensors")))
     to: Path = arguments.to or bundled
+    folder = folder_of(arguments.work, arguments.hold_out)
     with _told_errors():
-        metadata = _exported(folder_of(arguments.work, arguments.hold_out), to)
+        best, there = checkpoints.read(folder, checkpoints.BEST)["best"], to.with_suffix(".json")
+        if there.is_file() and (before := json.loads(there.read_text(encoding="utf-8"))["best"]) >= best:
+            print(
+                f"{to} has a mean sensitivity of {before:.3f} on validation, this run {best:.3f}: nothing was written"
+            )
+            return 1
+        metadata = _exported(folder, to)
     print(f"{to}: step {metadata['steps']}, {metadata['size'] / 1e6:.1f} MB, {_last(metadata['curve'])}")
     return 0
 
 
 def _exported(folder: Path, to: Path) -> dict[str, Any]:
-    if not (folder / _BEGUN).is_file():
-        raise TrainingError(f"there is no run in {folder}")
     begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))
     metadata = runs.export(folder, checkpoints.BEST, {"configuration": CONFIGURATION, **begun}, to)
     to.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
