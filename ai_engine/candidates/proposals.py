@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from ai_engine.candidates.blobs import filled_outside
+from ai_engine.candidates.exits import weighed
 from ai_engine.candidates.ground_glass import GroundGlassSearch
 from ai_engine.candidates.peaks import Peak, apart, peaks
 from ai_engine.domain import Candidate, Channel
-from ai_engine.grid import Grid
+from ai_engine.grid import Float32Array, Grid
 from ai_engine.scene import SMOOTHING_MM, Scene
+
+# So many times the quota of round places is looked at more closely.
+LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,15 @@ class Proposer:
         small = [peak for peak in found if peak.diameter_mm < self.mass_from_mm]
         large = [peak for peak in found if peak.diameter_mm >= self.mass_from_mm]
         return [
-            *_candidates(apart(small, fine.grid.step_mm, self.solid), fine.grid, Channel.SOLID),
+            *_candidates(self._ending(scene, image, small), fine.grid, Channel.SOLID),
             *_candidates(self._faint(scene), scene.coarse.grid, Channel.GROUND_GLASS),
             *_candidates(apart(large, fine.grid.step_mm, self.mass), fine.grid, Channel.MASS),
         ]
+
+    def _ending(self, scene: Scene, image: Float32Array, found: list[Peak]) -> list[Peak]:
+        """Take those that end on most sides, of several times as many."""
+        step = scene.fine.grid.step_mm
+        return weighed(apart(found, step, LOOKED_AT * self.solid), image, step, scene.parenchyma_hu)[: self.solid]
 
     def _faint(self, scene: Scene) -> list[Peak]:
         """Find patches in both searches; what both find is one."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ai_engine.candidates import Proposer, own_scores, propose
+from ai_engine.candidates.exits import exits, weighed
 from ai_engine.candidates.peaks import Peak, apart, roundness
 from ai_engine.domain import Candidate, Channel, CtVolume
 from ai_engine.lungs import ThresholdLungs
@@ -89,3 +90,17 @@ def test_of_peaks_in_one_place_the_best_stays():
     assert apart(peaks, step_mm=1.0, most=3) == [peaks[0], peaks[2], peaks[3]]
     assert apart(peaks, step_mm=1.0, most=1) == [peaks[0]]
     assert apart(peaks, step_mm=3.0, most=9) == peaks, "6 mm apart"
+
+
+def test_what_goes_on_is_told_from_what_ends():
+    k, r, c = np.meshgrid(*[np.arange(-20, 21)] * 3, indexing="ij")
+    ball = (k**2 + r**2 + c**2 <= 16).astype(np.float32)
+    vessel = np.maximum(ball, (k**2 + r**2 <= 9).astype(np.float32))
+    leaf = np.maximum(ball, ((k**2 + r**2 <= 9) & (c > 0)).astype(np.float32))
+    here = [Peak((20, 20, 20), 8.0, 1.0)]
+    alone, twice, once = (float(exits(here, image, 1.0, 0.0)[0]) for image in (ball, vessel, leaf))
+    assert alone == 0
+    assert twice == pytest.approx(2 * once, abs=0.03)
+    assert 0.02 < once < 0.1
+    assert weighed(here, vessel, 1.0, 0.0)[0].score < weighed(here, leaf, 1.0, 0.0)[0].score < 1
+    assert weighed([], ball, 1.0, 0.0) == []
