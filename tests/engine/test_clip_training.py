@@ -62,6 +62,14 @@ def test_false_pairs_do_not_outweigh_true_ones() -> None:
     assert torch.isclose(logits.grad.sum(), torch.tensor(0.0), atol=1e-6)
 
 
+def test_another_kind_of_nodule_weighs_as_much_as_all_that_is_none() -> None:
+    logits = torch.zeros(8, 1, requires_grad=True)
+    verdicts, nodules = torch.tensor([[1.0]] + [[-1.0]] * 7), torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0])
+    losses(logits, torch.zeros(8), verdicts, nodules, 1.0).text.backward()
+    assert logits.grad is not None
+    assert torch.isclose(logits.grad[1, 0], logits.grad[2:].sum())
+
+
 def test_half_of_a_batch_are_nodules_and_no_text_stands_twice(places: Places) -> None:
     batch = batch_of(Pool(places), PLAN, of_wordings(), step=0)
     assert batch.nodules.sum() == PLAN.batch / 2
