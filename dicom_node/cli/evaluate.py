@@ -26,7 +26,7 @@ from ai_engine.stages import weight_free, with_sam2
 from dicom_node import node
 from dicom_node.cases import chest_case, lidc_dicom, luna16
 from dicom_node.cases.lidc_database import LidcDatabase
-from dicom_node.cli.options import Commands
+from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 _LINES_OF_A_PANEL = 6
@@ -51,6 +51,7 @@ def _add_segmentation(subjects: Commands) -> None:
         "cases and on composites of test patients in lungs that are never used for training. Writes segmentation.md, "
         "segmentation.json and PNG panels.",
     )
+    add_config(parser)
     default = os.environ.get("EMERALD_TEST_DATA")
     parser.add_argument(
         "--data",
@@ -73,9 +74,7 @@ def _add_segmentation(subjects: Commands) -> None:
         metavar="FILE",
         help="judge SAM2 with these compact weights too, as training writes them",
     )
-    parser.add_argument(
-        "--models", type=Path, metavar="DIR", default=Path("models"), help="where published weights lie (models)"
-    )
+    parser.add_argument("--models", type=Path, metavar="DIR", help="where published weights lie (as the settings say)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of composites and prompts (1)")
     parser.set_defaults(run=run_segmentation)
 
@@ -125,13 +124,14 @@ def _chosen(arguments: argparse.Namespace) -> list[Contestant]:
 def _runnable(arguments: argparse.Namespace) -> Iterator[Contestant]:
     """Yield the tier without weights, and SAM2 with all weights that are here."""
     yield contestant(weight_free())
+    models_dir = arguments.models or load_settings(arguments).models
     if arguments.weights:
         file: Path = arguments.weights
-        own = weights.weights_of(weights.bundled(), arguments.models, file, weights.sha256_of(file))
+        own = weights.weights_of(weights.bundled(), models_dir, file, weights.sha256_of(file))
         yield contestant(with_sam2(own), f"SAM2 {file.name}")
     for model in weights.models():
         try:
-            yield contestant(with_sam2(weights.weights_of(model, arguments.models)), f"SAM2 {model.name}")
+            yield contestant(with_sam2(weights.weights_of(model, models_dir)), f"SAM2 {model.name}")
         except WeightsMissing:
             continue
 
