@@ -25,6 +25,7 @@ from ai_engine.domain import (
 )
 from ai_engine.errors import EmptySegment
 from ai_engine.sam2 import roi
+from ai_engine.sam2.confidence import Confidence
 from ai_engine.sam2.prompting import Boxes, box_of_largest, edges
 from ai_engine.scene import Scene
 from ai_engine.segment import RegionGrowing
@@ -46,6 +47,15 @@ class Outliner(Protocol):
 
 
 @dataclass(frozen=True)
+class Agreed:
+    """A mask, and its agreement (Dice) with the masks of jittered prompts and with the outline grown otherwise."""
+
+    segment: Segment
+    with_jittered: float
+    with_grown: float
+
+
+@dataclass(frozen=True)
 class Sam2Segmenter:
     """Prompts SAM2 with a box on one slice and follows the nodule up and down.
 
@@ -64,10 +74,10 @@ class Sam2Segmenter:
         Jittered prompts that the confidence is told from.
     beyond_lungs_mm : float
         How far a nodule may reach out of the lungs' hull.
-    flag_below : float
-        Masks of a lower confidence are to be checked; the mask stays as it is.
     seed : int
         Of the jitter.
+    confidence : Confidence
+        How the agreements become one number, and below which a mask is doubtful.
     """
 
     load: "Callable[[], Loaded]" = field(compare=False, repr=False)
@@ -76,8 +86,8 @@ class Sam2Segmenter:
     most_refined: float = 2.0
     n_jitters: int = 5
     beyond_lungs_mm: float = 3.0
-    flag_below: float = 0.6
     seed: int = 1
+    confidence: Confidence = field(default_factory=Confidence)
     boxes: Boxes = field(default_factory=Boxes)
     other: Outliner = field(default_factory=RegionGrowing)
 
@@ -87,7 +97,7 @@ class Sam2Segmenter:
         Returns
         -------
         Segment
-            ``confidence`` is the mean of two agreements, each a Dice: with the masks of jittered boxes, and with the
+            ``confidence`` is told from two agreements, each a Dice: with the masks of jittered boxes, and with the
             outline that is grown without weights.
 
         Raises
@@ -95,18 +105,7 @@ class Sam2Segmenter:
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        if candidate.prompt is not None:
-            return self.outline(scene, candidate.prompt)
-        shape, spacing = scene.volume.hu.shape, scene.volume.spacing_krc_mm
-        box = self.boxes.of_candidate(candidate, spacing, shape[0])
-        if self.refine:
-            rough = self._masks(scene, box, edges(box)[None])[0]
-            if rough is None:
-                raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
-            refined = box_of_largest(rough.mask, rough.origin_krc)
-            if refined.side_mm(spacing) <= self.most_refined * box.side_mm(spacing):
-                box = refined
-        return self._sure(scene, box, candidate)
+        return self._judged(self.agreed(scene, candidate))
 
     def outline(self, scene: Scene, prompt: Prompt) -> Segment:
         """Segment what a person, or a judge, points at; the slice stays the one that was chosen.
@@ -116,18 +115,36 @@ class Sam2Segmenter:
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        box = self._box_at(scene, prompt) if isinstance(prompt, PointPrompt) else prompt
-        return self._sure(scene, box, candidate_of(scene, box))
+        return self._judged(self.agreed(scene, candidate_of(scene, prompt)))
 
-    def _sure(self, scene: Scene, box: BoxPrompt, candidate: Candidate) -> Segment:
-        """Segment what a box holds, and tell how sure that is."""
+    def agreed(self, scene: Scene, candidate: Candidate) -> Agreed:
+        """Segment one candidate, and say what the mask agrees with; raises ``EmptySegment``."""
+        box = self._box(scene, candidate)
         rng = np.random.default_rng(self.seed)
         first, *jittered = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
         if first is None:
             raise EmptySegment(f"SAM2 sees no object in the box on slice {box.k}")
-        with_others = float(np.mean([_dice(first, other) for other in jittered]))
-        confidence = (with_others + _dice(first, self._grown(scene, candidate))) / 2
-        return replace(first, confidence=confidence, is_doubtful=confidence < self.flag_below)
+        with_jittered = float(np.mean([_dice(first, other) for other in jittered]))
+        lead = candidate if candidate.prompt is None else candidate_of(scene, box)
+        return Agreed(first, with_jittered, _dice(first, self._grown(scene, lead)))
+
+    def _judged(self, agreed: Agreed) -> Segment:
+        told = self.confidence.of(agreed.with_jittered, agreed.with_grown)
+        return replace(agreed.segment, confidence=told, is_doubtful=told < self.confidence.flag_below)
+
+    def _box(self, scene: Scene, candidate: Candidate) -> BoxPrompt:
+        """Return the box of a prompt, or find that of a detector's candidate."""
+        if isinstance(candidate.prompt, PointPrompt):
+            return self._box_at(scene, candidate.prompt)
+        shape, spacing = scene.volume.hu.shape, scene.volume.spacing_krc_mm
+        box = candidate.prompt or self.boxes.of_candidate(candidate, spacing, shape[0])
+        if candidate.prompt is not None or not self.refine:
+            return box
+        rough = self._masks(scene, box, edges(box)[None])[0]
+        if rough is None:
+            raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
+        refined = box_of_largest(rough.mask, rough.origin_krc)
+        return refined if refined.side_mm(spacing) <= self.most_refined * box.side_mm(spacing) else box
 
     def _grown(self, scene: Scene, candidate: Candidate) -> Segment | None:
         try:

@@ -62,6 +62,11 @@ class Weights:
     path: Path
     sha256: str
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What stands beside the file; nothing beside weights that were published elsewhere."""
+        return _metadata(self.path.with_suffix(".json"))
+
     def check(self) -> None:
         """Make sure that the file is there and is the right one.
 

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from dicom_node.cli import train_composites
+from dicom_node.cli import train_composites, train_confidence
 from dicom_node.cli.options import Commands
 from dicom_node.errors import SettingsError
 
@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     networks = parser.add_subparsers(required=True, metavar="WHAT", help="which network")
     _add_segmenter(networks)
     train_composites.add(networks)
+    train_confidence.add(networks)
 
 
 def _add_segmenter(networks: Commands) -> None:

@@ -1,0 +1,109 @@
+"""What the agreements of a mask say of its Dice, learnt from composites of validation patients."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import spearmanr
+
+from ai_engine.candidates.prompted import candidate_of
+from ai_engine.errors import EmptySegment, TrainingError
+from ai_engine.evaluation.domain import Subject
+from ai_engine.evaluation.prompts import box_of
+from ai_engine.evaluation.scores import dice, together
+from ai_engine.evaluation.segmentation import match
+from ai_engine.sam2.confidence import Confidence
+from ai_engine.sam2.segmenter import Sam2Segmenter
+from ai_engine.stages import Detector
+
+# A mask below this Dice is one that a reader should have been warned of: two readers of LIDC-IDRI agree better than
+# this on three nodules of four.
+WARNED_BELOW = 0.7
+FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Example:
+    """One mask: what it agrees with, and its Dice with the truth."""
+
+    with_jittered: float
+    with_grown: float
+    dice: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted confidence, and how well it does on the examples that it was fitted to.
+
+    Attributes
+    ----------
+    rank_correlation : float
+        Spearman's, of confidence with Dice.
+    flagged : int
+        Examples below the threshold.
+    dice_of_flagged, dice_of_others : float
+        Means.
+    """
+
+    confidence: Confidence
+    n: int
+    rank_correlation: float
+    flagged: int
+    dice_of_flagged: float
+    dice_of_others: float
+
+
+def examples_of(
+    subject: Subject, detector: Detector, segmenter: Sam2Segmenter, rng: np.random.Generator
+) -> Iterator[Example]:
+    """Yield the masks of a subject's lesion: those of the node's own candidates, and that of a jittered box."""
+    truth = subject.lesion.truths[0].segment
+    prompted = candidate_of(subject.scene, box_of(truth, rng))
+    for candidate in (prompted, *detector.detect(subject.scene)):
+        try:
+            agreed = segmenter.agreed(subject.scene, candidate)
+        except EmptySegment:
+            continue
+        if match(subject, [agreed.segment]) is not None:
+            yield Example(agreed.with_jittered, agreed.with_grown, dice(*together(truth, agreed.segment)))
+
+
+def fitted(examples: Iterable[Example]) -> Calibration:
+    """Fit the line by least squares without negative weights, and the threshold that warns best.
+
+    The threshold maximises sensitivity + specificity (Youden 1950, doi:10.1002/1097-0142(1950)3:1<32) for masks below
+    ``WARNED_BELOW``.
+
+    Raises
+    ------
+    TrainingError
+        There are too few examples.
+    """
+    table = np.array([(each.with_jittered, each.with_grown, each.dice) for each in examples]).reshape(-1, 3)
+    if len(table) < FEWEST:
+        raise TrainingError(f"{len(table)} masks are too few to calibrate on; {FEWEST} are needed")
+    agreements, truth = table[:, :2], table[:, 2]
+    (offset, *weights), _ = nnls(np.column_stack([np.ones(len(table)), agreements]), truth)
+    told = np.clip(offset + agreements @ weights, 0, 1)
+    threshold = _threshold(told, truth < WARNED_BELOW)
+    flagged = told < threshold
+    return Calibration(
+        Confidence(*(round(float(value), 4) for value in (offset, *weights, threshold))),
+        len(table),
+        float(spearmanr(told, truth).statistic),
+        int(flagged.sum()),
+        float(truth[flagged].mean()) if flagged.any() else float("nan"),
+        float(truth[~flagged].mean()),
+    )
+
+
+def _threshold(told: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
+    """Return the confidence below which most bad masks and fewest good ones lie; 0 where none is bad."""
+    if not bad.any() or bad.all():
+        return 0.0
+    values = np.unique(told)
+    between = (values[1:] + values[:-1]) / 2
+    gains = [(told[bad] < at).mean() - (told[~bad] < at).mean() for at in between]
+    return float(between[int(np.argmax(gains))]) if len(between) else 0.0

@@ -1,0 +1,49 @@
+"""What agreements are worth: the line that is fitted, and the threshold below which an outline is doubtful."""
+
+import numpy as np
+import pytest
+
+from ai_engine.errors import TrainingError
+from ai_engine.sam2.confidence import Confidence
+from ai_engine.training.confidence import FEWEST, Example, fitted
+
+
+def examples(n: int, noise: float = 0.0) -> list[Example]:
+    rng = np.random.default_rng(3)
+    agreements = rng.uniform(0.2, 1.0, (n, 2))
+    dice = 0.1 + 0.6 * agreements[:, 0] + 0.2 * agreements[:, 1] + rng.normal(0, noise, n)
+    return [Example(*(float(value) for value in row)) for row in np.column_stack([agreements, dice])]
+
+
+def test_the_line_that_made_the_examples_is_found_again() -> None:
+    found = fitted(examples(200)).confidence
+    assert found.offset == pytest.approx(0.1, abs=0.01)
+    assert found.with_jittered == pytest.approx(0.6, abs=0.01)
+    assert found.with_grown == pytest.approx(0.2, abs=0.01)
+    assert found.of(0.9, 0.8) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_threshold_parts_masks_that_are_worse_than_readers_agree_from_the_others() -> None:
+    found = fitted(examples(300, noise=0.05))
+    assert found.confidence.flag_below == pytest.approx(0.7, abs=0.05)
+    assert found.dice_of_flagged < found.dice_of_others - 0.1
+    assert found.rank_correlation > 0.8
+    assert 0 < found.flagged < found.n
+
+
+def test_an_agreement_that_tells_the_wrong_way_counts_for_nothing() -> None:
+    told = [Example(each.with_jittered, 1 - each.with_jittered, each.with_jittered) for each in examples(100)]
+    found = fitted(told).confidence
+    assert found.with_grown == pytest.approx(0, abs=1e-3)
+    assert found.with_jittered == pytest.approx(1, abs=1e-2)
+
+
+def test_too_few_masks_are_refused() -> None:
+    with pytest.raises(TrainingError, match="too few to calibrate"):
+        fitted(examples(FEWEST - 1))
+
+
+def test_weights_without_metadata_are_trusted_by_the_mean_of_both_agreements() -> None:
+    plain = Confidence.from_json({})
+    assert plain.of(1.0, 0.5) == pytest.approx(0.75)
+    assert Confidence.from_json({"offset": 0.5, "with_jittered": 1, "masks": 3}).of(0.9, 0.0) == 1.0
