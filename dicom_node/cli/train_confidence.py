@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import track
 
+from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.sam2 import weights
 from dicom_node.cli.options import Commands
 from dicom_node.errors import CaseDataMissing, NodeError
@@ -49,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     metadata = own.path.with_suffix(".json")
     if not metadata.is_file():
         raise NodeError(f"there is no {metadata}: `emerald train segmenter --export` writes it beside the weights")
-    found = fitted(_examples(arguments))
+    try:
+        found = fitted(_examples(arguments))
+    except (TrainingError, WeightsError) as error:
+        raise NodeError(str(error)) from error
     print(f"{found.n} masks, rank correlation with Dice {found.rank_correlation:.3f}; flagged {found.flagged}, their")
     print(f"mean Dice {found.dice_of_flagged:.3f}, that of the others {found.dice_of_others:.3f}; {found.confidence}")
     told = json.loads(metadata.read_text(encoding="utf-8"))
