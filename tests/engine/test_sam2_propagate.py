@@ -49,6 +49,14 @@ def test_the_object_is_followed_both_ways_to_its_ends():
     assert found.logits[0, 9].max() == ABSENT
 
 
+def test_a_slice_of_which_the_network_is_not_sure_enough_ends_the_way():
+    view = Views(volume_of([8] * 5), bright()).around(BOX)
+    told = follow(view, range(5), 2, BOX[None]).object_logits[0]
+    between = float(told[[0, 1, 3, 4]].max()) + 1
+    found = follow(view, range(5), 2, BOX[None], StopRules(object_score=between))
+    assert found.masks[0].any(axis=(1, 2)).tolist() == [False, False, True, False, False]
+
+
 def test_a_wall_on_the_next_slice_is_left_out():
     found = follow(Views(volume_of([4, 6, 8, 8, 30]), bright()).around(BOX), range(5), 2, BOX[None])
     assert found.masks[0].any(axis=(1, 2)).tolist() == [True, True, True, True, False]
