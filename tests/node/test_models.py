@@ -98,6 +98,7 @@ def test_with_leave_the_tier_without_weights_stands_in_and_says_so(tmp_path: Pat
     assert algorithm.digest != node.engine_for(EngineSettings(), tmp_path).algorithm.digest
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_refuses_the_start(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
