@@ -78,6 +78,7 @@ def test_weights_are_replaced_by_better_ones_only(
     target = tmp_path / "compact.safetensors"
     export = ["train", "segmenter", "--work", str(smoke), "--export", "--to", str(target)]
     assert main(export) == 0
+    assert target.stat().st_mode & 0o444 == 0o444
     written = target.stat().st_mtime_ns
     assert main(export) == 1
     assert "nothing was written" in capsys.readouterr().out
