@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
@@ -18,9 +17,8 @@ from ai_engine.sam2.confidence import Confidence
 from ai_engine.sam2.segmenter import Sam2Segmenter
 from ai_engine.stages import Detector
 
-# A mask below this Dice is one that a reader should have been warned of: two readers of LIDC-IDRI agree better than
-# this on three nodules of four.
-WARNED_BELOW = 0.7
+# The least sure of all masks are flagged, this share of them: a warning that stands at every third is not read.
+FLAGGED = 0.1
 FEWEST = 20
 
 
@@ -71,10 +69,7 @@ def examples_of(
 
 
 def fitted(examples: Iterable[Example]) -> Calibration:
-    """Fit the line by least squares without negative weights, and the threshold that warns best.
-
-    The threshold maximises sensitivity + specificity (Youden 1950, doi:10.1002/1097-0142(1950)3:1<32) for masks below
-    ``WARNED_BELOW``.
+    """Fit the line by least squares without negative weights, and flag the least sure tenth of the masks.
 
     Raises
     ------
@@ -87,23 +82,13 @@ def fitted(examples: Iterable[Example]) -> Calibration:
     agreements, truth = table[:, :2], table[:, 2]
     (offset, *weights), _ = nnls(np.column_stack([np.ones(len(table)), agreements]), truth)
     told = np.clip(offset + agreements @ weights, 0, 1)
-    threshold = _threshold(told, truth < WARNED_BELOW)
+    threshold = np.quantile(told, FLAGGED)
     flagged = told < threshold
     return Calibration(
         Confidence(*(round(float(value), 4) for value in (offset, *weights, threshold))),
         len(table),
         float(spearmanr(told, truth).statistic),
         int(flagged.sum()),
-        float(truth[flagged].mean()) if flagged.any() else float("nan"),
+        float(truth[flagged].mean()),
         float(truth[~flagged].mean()),
     )
-
-
-def _threshold(told: NDArray[np.float64], bad: NDArray[np.bool_]) -> float:
-    """Return the confidence below which most bad masks and fewest good ones lie; 0 where none is bad."""
-    if not bad.any() or bad.all():
-        return 0.0
-    values = np.unique(told)
-    between = (values[1:] + values[:-1]) / 2
-    gains = [(told[bad] < at).mean() - (told[~bad] < at).mean() for at in between]
-    return float(between[int(np.argmax(gains))]) if len(between) else 0.0

@@ -23,12 +23,13 @@ def test_the_line_that_made_the_examples_is_found_again() -> None:
     assert found.of(0.9, 0.8) == pytest.approx(0.8, abs=0.01)
 
 
-def test_the_threshold_parts_masks_that_are_worse_than_readers_agree_from_the_others() -> None:
+def test_the_least_sure_tenth_is_flagged_and_is_worse() -> None:
     found = fitted(examples(300, noise=0.05))
-    assert found.confidence.flag_below == pytest.approx(0.7, abs=0.05)
-    assert found.dice_of_flagged < found.dice_of_others - 0.1
+    assert found.flagged == 30
+    assert found.dice_of_flagged < found.dice_of_others - 0.2
     assert found.rank_correlation > 0.8
-    assert 0 < found.flagged < found.n
+    least = np.quantile([each.dice for each in examples(300)], 0.1)
+    assert found.confidence.flag_below == pytest.approx(least, abs=0.02)
 
 
 def test_an_agreement_that_tells_the_wrong_way_counts_for_nothing() -> None:
