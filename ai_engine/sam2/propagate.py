@@ -63,6 +63,13 @@ class Followed:
         """(n, slices, size, size) bool."""
         return np.asarray(self.logits > 0)
 
+    @property
+    def certainty(self) -> FloatArray:
+        """(n,) float64: soft Dice of each mask with the probabilities it was cut from; 1 where no pixel is in doubt."""
+        p = 1 / (1 + np.exp(-self.logits.astype(np.float64)))
+        both = (p * self.masks).sum(axis=(1, 2, 3))
+        return np.asarray(2 * both / (p.sum(axis=(1, 2, 3)) + self.masks.sum(axis=(1, 2, 3))))
+
 
 def follow(view: View, ks: range, key: int, boxes_rc: FloatArray, rules: StopRules | None = None) -> Followed:
     """Segment what boxes on one slice hold, along all slices of a view.

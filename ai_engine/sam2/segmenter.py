@@ -25,7 +25,7 @@ from ai_engine.domain import (
 )
 from ai_engine.errors import EmptySegment
 from ai_engine.sam2 import roi
-from ai_engine.sam2.confidence import Confidence
+from ai_engine.sam2.confidence import Agreement, Confidence
 from ai_engine.sam2.prompting import Boxes, box_of_largest, edges
 from ai_engine.scene import Scene
 from ai_engine.segment import RegionGrowing
@@ -44,15 +44,6 @@ class Outliner(Protocol):
     def segment(self, scene: Scene, candidate: Candidate) -> Segment:
         """Segment one candidate; raises ``EmptySegment``."""
         ...
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """A mask, and its agreement (Dice) with the masks of jittered prompts and with the outline grown otherwise."""
-
-    segment: Segment
-    with_jittered: float
-    with_grown: float
 
 
 @dataclass(frozen=True)
@@ -97,15 +88,14 @@ class Sam2Segmenter:
         Returns
         -------
         Segment
-            ``confidence`` is told from two agreements, each a Dice: with the masks of jittered boxes, and with the
-            outline that is grown without weights.
+            ``confidence`` is told from what the mask agrees with (``Agreement``).
 
         Raises
         ------
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        return self._judged(self.agreed(scene, candidate))
+        return self._judged(*self.agreed(scene, candidate))
 
     def outline(self, scene: Scene, prompt: Prompt) -> Segment:
         """Segment what a person, or a judge, points at; the slice stays the one that was chosen.
@@ -115,22 +105,22 @@ class Sam2Segmenter:
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        return self._judged(self.agreed(scene, candidate_of(scene, prompt)))
+        return self._judged(*self.agreed(scene, candidate_of(scene, prompt)))
 
-    def agreed(self, scene: Scene, candidate: Candidate) -> Agreed:
+    def agreed(self, scene: Scene, candidate: Candidate) -> tuple[Segment, Agreement]:
         """Segment one candidate, and say what the mask agrees with; raises ``EmptySegment``."""
         box = self._box(scene, candidate)
         rng = np.random.default_rng(self.seed)
-        first, *jittered = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
+        (first, *jittered), certainty = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
         if first is None:
             raise EmptySegment(f"SAM2 sees no object in the box on slice {box.k}")
         with_jittered = float(np.mean([_dice(first, other) for other in jittered]))
         lead = candidate if candidate.prompt is None else candidate_of(scene, box)
-        return Agreed(first, with_jittered, _dice(first, self._grown(scene, lead)))
+        return first, Agreement(with_jittered, _dice(first, self._grown(scene, lead)), float(certainty[0]))
 
-    def _judged(self, agreed: Agreed) -> Segment:
-        told = self.confidence.of(agreed.with_jittered, agreed.with_grown)
-        return replace(agreed.segment, confidence=told, is_doubtful=told < self.confidence.flag_below)
+    def _judged(self, segment: Segment, agreement: Agreement) -> Segment:
+        told = self.confidence.of(agreement)
+        return replace(segment, confidence=told, is_doubtful=told < self.confidence.flag_below)
 
     def _box(self, scene: Scene, candidate: Candidate) -> BoxPrompt:
         """Return the box of a prompt, or find that of a detector's candidate."""
@@ -140,7 +130,7 @@ class Sam2Segmenter:
         box = candidate.prompt or self.boxes.of_candidate(candidate, spacing, shape[0])
         if candidate.prompt is not None or not self.refine:
             return box
-        rough = self._masks(scene, box, edges(box)[None])[0]
+        (rough,), _ = self._masks(scene, box, edges(box)[None])
         if rough is None:
             raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
         refined = box_of_largest(rough.mask, rough.origin_krc)
@@ -152,20 +142,20 @@ class Sam2Segmenter:
         except EmptySegment:
             return None
 
-    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> list[Segment | None]:
-        """Follow boxes (n, 2, 2) on the slice of ``box``; None where one gives nothing."""
+    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> tuple[list[Segment | None], FloatArray]:
+        """Follow boxes (n, 2, 2) on the slice of ``box``; None where one gives nothing; and how certain each is (n,)."""
         from ai_engine.sam2.propagate import follow  # noqa: PLC0415 - torch only where a candidate is
 
         view = self._views(scene).around(edges(box))
         spacing, (n_slices, *shape_rc) = scene.volume.spacing_krc_mm, scene.volume.hu.shape
         ks = self.boxes.slices(box, spacing, n_slices)
-        logits = follow(view, ks, box.k, boxes_rc).logits
+        followed = follow(view, ks, box.k, boxes_rc)
         n_r, n_c = shape_rc
-        on_voxels = [roi.on_voxels(each, spacing, view.centre_rc, view.side_mm, (n_r, n_c)) for each in logits]
+        on_voxels = [roi.on_voxels(each, spacing, view.centre_rc, view.side_mm, (n_r, n_c)) for each in followed.logits]
         masks, (r, c) = [mask for mask, _ in on_voxels], on_voxels[0][1]
         origin = (ks.start, r, c)
         allowed = near_lungs(scene, origin, masks[0].shape, self.beyond_lungs_mm)
-        return [_largest_piece(mask & allowed, origin) for mask in masks]
+        return [_largest_piece(mask & allowed, origin) for mask in masks], followed.certainty
 
     def _box_at(self, scene: Scene, point: PointPrompt) -> BoxPrompt:
         """Ask for what lies at a point, on its slice alone, and draw the box around it."""

@@ -1,7 +1,7 @@
 """What the agreements of a mask say of its Dice, learnt from composites of validation patients."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from scipy.optimize import nnls
@@ -13,7 +13,7 @@ from ai_engine.evaluation.domain import Subject
 from ai_engine.evaluation.prompts import box_of
 from ai_engine.evaluation.scores import dice, together
 from ai_engine.evaluation.segmentation import match
-from ai_engine.sam2.confidence import Confidence
+from ai_engine.sam2.confidence import Agreement, Confidence
 from ai_engine.sam2.segmenter import Sam2Segmenter
 from ai_engine.stages import Detector
 
@@ -26,8 +26,7 @@ FEWEST = 20
 class Example:
     """One mask: what it agrees with, and its Dice with the truth."""
 
-    with_jittered: float
-    with_grown: float
+    agreement: Agreement
     dice: float
 
 
@@ -61,11 +60,11 @@ def examples_of(
     prompted = candidate_of(subject.scene, box_of(truth, rng))
     for candidate in (prompted, *detector.detect(subject.scene)):
         try:
-            agreed = segmenter.agreed(subject.scene, candidate)
+            segment, agreement = segmenter.agreed(subject.scene, candidate)
         except EmptySegment:
             continue
-        if match(subject, [agreed.segment]) is not None:
-            yield Example(agreed.with_jittered, agreed.with_grown, dice(*together(truth, agreed.segment)))
+        if match(subject, [segment]) is not None:
+            yield Example(agreement, dice(*together(truth, segment)))
 
 
 def fitted(examples: Iterable[Example]) -> Calibration:
@@ -76,10 +75,10 @@ def fitted(examples: Iterable[Example]) -> Calibration:
     TrainingError
         There are too few examples.
     """
-    table = np.array([(each.with_jittered, each.with_grown, each.dice) for each in examples]).reshape(-1, 3)
+    table = np.array([(*astuple(each.agreement), each.dice) for each in examples]).reshape(-1, 4)
     if len(table) < FEWEST:
         raise TrainingError(f"{len(table)} masks are too few to calibrate on; {FEWEST} are needed")
-    agreements, truth = table[:, :2], table[:, 2]
+    agreements, truth = table[:, :3], table[:, 3]
     (offset, *weights), _ = nnls(np.column_stack([np.ones(len(table)), agreements]), truth)
     told = np.clip(offset + agreements @ weights, 0, 1)
     threshold = np.quantile(told, FLAGGED)
