@@ -143,7 +143,7 @@ class Sam2Segmenter:
             return None
 
     def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> tuple[list[Segment | None], FloatArray]:
-        """Follow boxes (n, 2, 2) on the slice of ``box``, None where one gives nothing; and how certain each is (n,)."""
+        """Follow boxes (n, 2, 2) on the slice of ``box``, None where one gives nothing; how certain each is (n,)."""
         from ai_engine.sam2.propagate import follow  # noqa: PLC0415 - torch only where a candidate is
 
         view = self._views(scene).around(edges(box))
