@@ -112,7 +112,7 @@ def sam2_segmenter(weights: Weights, device: str = "auto") -> Sam2Segmenter:
     """Give SAM2 with weights that were checked; they are read when the first candidate comes."""
     confidence = Confidence.from_json(weights.metadata.get("confidence", {}))
     # on a CPU each prompt of a published network costs half a second per slice
-    n_jitters = 2 if weights.model.url else 5
+    n_jitters = 2 if weights.model.url else Sam2Segmenter.n_jitters
     return Sam2Segmenter(_loader(weights, device), weights.sha256, n_jitters=n_jitters, confidence=confidence)
 
 

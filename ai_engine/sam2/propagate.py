@@ -63,12 +63,11 @@ class Followed:
         """(n, slices, size, size) bool."""
         return np.asarray(self.logits > 0)
 
-    @property
-    def certainty(self) -> FloatArray:
-        """(n,) float64: soft Dice of each mask with the probabilities it was cut from; 1 where no pixel is in doubt."""
-        p = 1 / (1 + np.exp(-self.logits.astype(np.float64)))
-        both = (p * self.masks).sum(axis=(1, 2, 3))
-        return np.asarray(2 * both / (p.sum(axis=(1, 2, 3)) + self.masks.sum(axis=(1, 2, 3))))
+    def certainty(self, index: int) -> float:
+        """Soft Dice of one prompt's mask with the probabilities it was cut from; 1 where no pixel is in doubt."""
+        logits = self.logits[index].astype(np.float64)
+        p, mask = 1 / (1 + np.exp(-logits)), logits > 0
+        return float(2 * (p * mask).sum() / (p.sum() + mask.sum()))
 
 
 def follow(view: View, ks: range, key: int, boxes_rc: FloatArray, rules: StopRules | None = None) -> Followed:

@@ -32,6 +32,7 @@ from ai_engine.segment import RegionGrowing
 
 if TYPE_CHECKING:
     from ai_engine.sam2.loading import Loaded
+    from ai_engine.sam2.propagate import Followed
     from ai_engine.sam2.views import Views
 
 # What a point shows around itself to find the box of what lies there.
@@ -111,12 +112,12 @@ class Sam2Segmenter:
         """Segment one candidate, and say what the mask agrees with; raises ``EmptySegment``."""
         box = self._box(scene, candidate)
         rng = np.random.default_rng(self.seed)
-        (first, *jittered), certainty = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
+        (first, *jittered), followed = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
         if first is None:
             raise EmptySegment(f"SAM2 sees no object in the box on slice {box.k}")
         with_jittered = float(np.mean([_dice(first, other) for other in jittered]))
         lead = candidate if candidate.prompt is None else candidate_of(scene, box)
-        return first, Agreement(with_jittered, _dice(first, self._grown(scene, lead)), float(certainty[0]))
+        return first, Agreement(with_jittered, _dice(first, self._grown(scene, lead)), followed.certainty(0))
 
     def _judged(self, segment: Segment, agreement: Agreement) -> Segment:
         told = self.confidence.of(agreement)
@@ -142,8 +143,8 @@ class Sam2Segmenter:
         except EmptySegment:
             return None
 
-    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> tuple[list[Segment | None], FloatArray]:
-        """Follow boxes (n, 2, 2) on the slice of ``box``, None where one gives nothing; how certain each is (n,)."""
+    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> tuple[list[Segment | None], "Followed"]:
+        """Follow boxes (n, 2, 2) on the slice of ``box``, None where one gives nothing; and what was followed."""
         from ai_engine.sam2.propagate import follow  # noqa: PLC0415 - torch only where a candidate is
 
         view = self._views(scene).around(edges(box))
@@ -155,7 +156,7 @@ class Sam2Segmenter:
         masks, (r, c) = [mask for mask, _ in on_voxels], on_voxels[0][1]
         origin = (ks.start, r, c)
         allowed = near_lungs(scene, origin, masks[0].shape, self.beyond_lungs_mm)
-        return [_largest_piece(mask & allowed, origin) for mask in masks], followed.certainty
+        return [_largest_piece(mask & allowed, origin) for mask in masks], followed
 
     def _box_at(self, scene: Scene, point: PointPrompt) -> BoxPrompt:
         """Ask for what lies at a point, on its slice alone, and draw the box around it."""

@@ -147,6 +147,11 @@ def weights_of(of: Model, models_dir: Path, path: Path | None = None, sha256: st
     return Weights(of, path or home / of.file, sha256.lower() or of.sha256)
 
 
+def compact_file(path: Path) -> Weights:
+    """Take a file of the compact network, as training writes it, for what it is: it must have the SHA-256 it has."""
+    return Weights(bundled(), path, sha256_of(path))
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     digest = hashlib.sha256()

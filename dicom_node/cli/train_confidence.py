@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +11,8 @@ from rich.progress import track
 
 from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.sam2 import weights
-from dicom_node.cli.options import Commands
-from dicom_node.errors import CaseDataMissing, NodeError
+from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
     from ai_engine.training.confidence import Example
@@ -27,14 +26,7 @@ def add(networks: Commands) -> None:
         description="Fit confidence and the threshold of doubtful outlines on composites of validation patients in "
         "validation lungs, and write them into the metadata beside the weights.",
     )
-    default = os.environ.get("EMERALD_TEST_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=None if default is None else Path(default),
-        help="folder that holds the lungs: ct-backgrounds/ (EMERALD_TEST_DATA)",
-    )
+    add_data(parser, "the lungs: ct-backgrounds/")
     parser.add_argument("--composites", type=int, default=200, metavar="N", help="how many (200)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="compact weights (those of this package)")
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="of composites and prompts (7)")
@@ -45,13 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Calibrate, say how well it went, write."""
     from ai_engine.training.confidence import fitted  # noqa: PLC0415 - not to slow other commands down
 
-    bundled = weights.bundled()
-    own = weights.weights_of(bundled, Path(), arguments.weights)
-    metadata = own.path.with_suffix(".json")
+    shipped = weights.weights_of(weights.bundled(), Path())
+    metadata = (arguments.weights or shipped.path).with_suffix(".json")
     if not metadata.is_file():
         raise NodeError(f"there is no {metadata}: `emerald train segmenter --export` writes it beside the weights")
+    own = weights.compact_file(arguments.weights) if arguments.weights else shipped
     try:
-        found = fitted(_examples(arguments))
+        found = fitted(_examples(arguments, own))
     except (TrainingError, WeightsError) as error:
         raise NodeError(str(error)) from error
     print(f"{found.n} masks, rank correlation with Dice {found.rank_correlation:.3f}; flagged {found.flagged}, their")
@@ -62,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _examples(arguments: argparse.Namespace) -> Iterator["Example"]:
+def _examples(arguments: argparse.Namespace, own: weights.Weights) -> Iterator["Example"]:
     """Yield what the masks of composites agree with."""
     import numpy as np  # noqa: PLC0415
 
@@ -73,14 +65,11 @@ def _examples(arguments: argparse.Namespace) -> Iterator["Example"]:
     from dicom_node.cases.judged_composites import judged_composites  # noqa: PLC0415
     from dicom_node.cases.lidc_database import LidcDatabase, Split  # noqa: PLC0415
 
-    if arguments.data is None:
-        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    file: Path | None = arguments.weights
-    own = weights.weights_of(weights.bundled(), Path(), file, weights.sha256_of(file) if file else "")
+    data = data_of(arguments, "ct-backgrounds/")
     own.check()
     segmenter, detector = sam2_segmenter(own), weight_free().detector
     n, seed = arguments.composites, arguments.seed
-    composites = judged_composites(LidcDatabase(), arguments.data, Renderer.A, n, seed, Split.VALIDATION)
+    composites = judged_composites(LidcDatabase(), data, Renderer.A, n, seed, Split.VALIDATION)
     for number, (composite, lungs) in enumerate(track(composites, "composites", total=n)):
         subject = subject_of(composite, crop_of(composite, lungs))
         if subject is not None:

@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ai_engine.domain import CtVolume
 from ai_engine.geometry import affine_from
 from ai_engine.sam2.propagate import ABSENT, StopRules, at_point, follow, goes_on
 from ai_engine.sam2.views import Views
-from tests.support.sam2 import BrightSam2, bright, by_chance
+from tests.support.sam2 import DEVICES, BrightSam2, bright, by_chance
 
-# where there is a GPU the same tests run on it too
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 BOX = np.array([[32.0, 32.0], [48.0, 48.0]])
 
 
