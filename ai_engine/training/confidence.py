@@ -79,7 +79,8 @@ def fitted(examples: Iterable[Example]) -> Calibration:
     if len(table) < FEWEST:
         raise TrainingError(f"{len(table)} masks are too few to calibrate on; {FEWEST} are needed")
     agreements, truth = table[:, :3], table[:, 3]
-    (offset, *weights), _ = nnls(np.column_stack([np.ones(len(table)), agreements]), truth)
+    weights, _ = nnls(agreements - agreements.mean(axis=0), truth - truth.mean())
+    offset = truth.mean() - agreements.mean(axis=0) @ weights
     told = np.clip(offset + agreements @ weights, 0, 1)
     threshold = np.quantile(told, FLAGGED)
     flagged = told < threshold

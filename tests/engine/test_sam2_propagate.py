@@ -54,6 +54,15 @@ def test_a_slice_of_which_the_network_is_not_sure_enough_ends_the_way():
     assert found.masks[0].any(axis=(1, 2)).tolist() == [False, False, True, False, False]
 
 
+def test_what_may_go_on_beyond_the_end_makes_a_mask_less_certain():
+    view = Views(volume_of([8] * 5), bright()).around(BOX)
+    whole = follow(view, range(5), 2, BOX[None])
+    cut = follow(view, range(5), 2, BOX[None], StopRules(object_score=1e6))
+    assert whole.left_out[0] == 0
+    assert cut.left_out[0] > 0.9 * 2 * cut.masks[0].sum()
+    assert cut.certainty(0) < 0.6 < whole.certainty(0)
+
+
 def test_a_wall_on_the_next_slice_is_left_out():
     found = follow(Views(volume_of([4, 6, 8, 8, 30]), bright()).around(BOX), range(5), 2, BOX[None])
     assert found.masks[0].any(axis=(1, 2)).tolist() == [True, True, True, True, False]
