@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,7 @@ from dicom_node import node
 from dicom_node.cases.detection_exams import Copy, known_lesions, real_exams
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cli.detection_scorers import Weights, weights_of
-from dicom_node.cli.options import Commands
-from dicom_node.errors import CaseDataMissing
+from dicom_node.cli.options import Commands, add_data, data_of
 
 # Whole scans in slices of 1 mm would be too large.
 _WORSE = [name for name in CHANGES if name != "slices of 1 mm"]
@@ -36,14 +34,7 @@ def add(subjects: Commands) -> None:
         "and print FROC tables; then search the real cases. Writes detection.md, detection.json and a PNG of each "
         "false positive in a real case.",
     )
-    default = os.environ.get("EMERALD_TEST_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=None if default is None else Path(default),
-        help="folder that holds the lungs: ct-chest/ and ct-backgrounds/ (EMERALD_TEST_DATA)",
-    )
+    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
     parser.add_argument("--planted", type=int, default=320, metavar="N", help="nodules, over all renderers (320)")
     parser.add_argument("--renderer", choices=[str(each) for each in Renderer], help="only this one (both)")
@@ -80,7 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
             for change in _WORSE if number < arguments.worse else ():
                 bar.update(task, description=f"{exam.scan}, {change}")
                 gathered.add_worse(change, copy.worsened(change, arguments.seed), before, scorers)
-        for exam in () if arguments.no_cases or arguments.split != "test" else real_exams(_data(arguments)):
+        for exam in (
+            () if arguments.no_cases or arguments.split != "test" else real_exams(data_of(arguments, "ct-chest/"))
+        ):
             bar.update(task, description=exam.scan)
             gathered.add_real(exam, weights.scorers_for(exam.lung))
     report = _report(arguments, weights, gathered)
@@ -96,7 +89,7 @@ def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
     from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
     from dicom_node.cases.shapes import nodule_shapes  # noqa: PLC0415
 
-    split, data = Split(arguments.split), _data(arguments)
+    split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
     lungs = list(weights.lungs(data, split))
     known = {lung.name: known_lesions(data, lung) for lung in lungs}
     renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
@@ -106,13 +99,6 @@ def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
         n = -(-arguments.planted // len(renderers))
         for number, (scan, lung) in enumerate(planted_scans(shapes, lungs, split, renderer, n, how), start=1):
             yield Copy(scan, known[lung.name], how.smallest_mm, number)
-
-
-def _data(arguments: argparse.Namespace) -> Path:
-    if arguments.data is None:
-        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-chest/ is")
-    folder: Path = arguments.data
-    return folder
 
 
 def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered) -> DetectionReport:
