@@ -136,7 +136,7 @@ class Candidate:
     diameter_mm : float
         Estimated diameter.
     score : float
-        Strength of the evidence, comparable within one channel only; not a probability.
+        Strength of the evidence, comparable within one channel only, unless the encoder scored it; not a probability.
     prompt : BoxPrompt, PointPrompt or None
         What a person pointed at; None where the detector found the place.
     """
@@ -305,6 +305,8 @@ class Finding:
     ----------
     detection_score : float
         How sure the detector is of it, 0 to 1, by the detector's own measure (``Engine``). Not a probability.
+    published_scores : dict
+        Published network -> its score of the same place, shown beside ours; none unless a site has such a network.
     """
 
     number: int
@@ -316,6 +318,31 @@ class Finding:
     detection_score: float
     malignancy: tuple[RiskScore, ...]
     lung_rads: Category
+    published_scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoredBy:
+    """What the detection scores of a result come from.
+
+    Attributes
+    ----------
+    version, sha256 : str
+        Of the weights.
+    threshold : float
+        From this score on a candidate is a finding.
+    false_positives_per_scan : float or None
+        Above that threshold, on validation lungs; None where the site set a threshold of its own.
+    n_scans : int or None
+        How many those lungs are, where it is known.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    threshold: float
+    false_positives_per_scan: float | None
+    n_scans: int | None = None
 
 
 @dataclass(frozen=True)
@@ -328,6 +355,10 @@ class Algorithm:
         Hex digest of code version, weights and settings; changes whenever results may change.
     stages : dict
         Stage name -> what runs there, for example ``{"segmentation": "region growing (no weights)"}``.
+    prompt : str
+        What was asked for: it chooses what is reported, never what is searched.
+    scored_by : ScoredBy or None
+        The encoder; None where the detector that needs no weights decides by itself.
     """
 
     name: str
@@ -335,6 +366,8 @@ class Algorithm:
     family: str
     digest: str
     stages: dict[str, str]
+    prompt: str = "lung nodule"
+    scored_by: ScoredBy | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,14 +376,18 @@ class Analysis:
 
     Attributes
     ----------
+    findings : tuple of Finding
+        What was asked for, in the order of the report.
     lung_volume_ml : float
         Volume of air and tissue within the lungs.
     lungs_cut : tuple of str
         ``"top"`` and/or ``"bottom"`` where the volume ends inside the lungs.
     lung_rads : Category
-        Of the examination: that of its worst finding.
+        Of the examination: that of its worst finding, asked for or not.
     seconds : dict
         Stage -> wall seconds.
+    others : tuple of Finding
+        What was found too and is not what the prompt asks for.
     """
 
     algorithm: Algorithm
@@ -359,3 +396,4 @@ class Analysis:
     lungs_cut: tuple[str, ...]
     lung_rads: Category
     seconds: dict[str, float]
+    others: tuple[Finding, ...] = ()

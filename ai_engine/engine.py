@@ -1,6 +1,6 @@
 """The story of one analysis. READ FIRST.
 
-lungs -> candidates -> segment -> measure -> describe -> malignancy -> Lung-RADS
+lungs -> candidates -> score by words -> segment -> measure -> describe -> malignancy -> Lung-RADS -> what was asked for
 """
 
 import hashlib
@@ -15,6 +15,9 @@ import numpy as np
 
 from ai_engine import malignancy
 from ai_engine.candidates.prompted import candidate_of
+from ai_engine.clip.prompt import DEFAULT
+from ai_engine.clip.prompt import Prompt as Question
+from ai_engine.clip.scorer import described
 from ai_engine.describe import look_at
 from ai_engine.domain import (
     Algorithm,
@@ -47,10 +50,11 @@ def _silent(stage: str, fraction: float) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Detected:
-    """A candidate that was found to be a nodule, all on the turned grid."""
+    """A candidate that was found to be a nodule, all on the turned grid; ``published`` as in ``Finding``."""
 
     candidate: Candidate
     segment: Segment
+    published: dict[str, float] = field(default_factory=dict)
 
 
 class Engine:
@@ -59,22 +63,37 @@ class Engine:
     Parameters
     ----------
     detection_threshold : float, optional
-        Findings with a lower ``detection_score`` are left out; None takes all that the detector accepts. In the
-        weight-free tier the score is the worst of several grades of shape, each 0.5 where it just passes and 1 for a
-        ball in open lung: a degree of likeness to a nodule, not a probability (``growing.Judge``).
+        Findings with a lower ``detection_score`` are left out; None takes all that the detector accepts, or the
+        threshold that was fixed with the encoder's weights. Without the encoder the score is the worst of several
+        grades of shape, each 0.5 where it just passes and 1 for a ball in open lung: a degree of likeness to a nodule,
+        not a probability (``growing.Judge``). With it, it is the likeness to the words for a nodule against those for
+        what is none (``clip.ensembles``), not a probability either.
     tier : Tier, optional
         The stages that run; by default those that need no weights.
     prompt : BoxPrompt or PointPrompt, optional
         See ``prompted``.
+    asked : str
+        What is reported, in words; everything is searched whatever is asked.
+
+    Raises
+    ------
+    UnknownWords
+        What is asked for cannot be told by this tier.
     """
 
     def __init__(
-        self, detection_threshold: float | None = None, tier: Tier | None = None, prompt: Prompt | None = None
+        self,
+        detection_threshold: float | None = None,
+        tier: Tier | None = None,
+        prompt: Prompt | None = None,
+        asked: str = DEFAULT,
     ) -> None:
-        self._threshold = detection_threshold
         self._tier = tier or weight_free()
         self._prompt = prompt
-        self.algorithm = _algorithm(self._tier, detection_threshold, prompt)
+        self._question = self._tier.understood(asked)
+        scored_by = self._tier.scoring.named(detection_threshold) if self._tier.scoring else None
+        self._threshold = scored_by.threshold if scored_by else detection_threshold
+        self.algorithm = _algorithm(self._tier, detection_threshold, prompt, self._question)
 
     def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
         """Find, segment, measure and score the nodules of one volume.
@@ -113,7 +132,8 @@ class Engine:
             In voxel indices of the volume that will be analysed.
         """
         names = self._tier.names | {"candidates": "pointed at by a person"}
-        return Engine(None, replace(self._tier, names=names), prompt)
+        names.pop("scoring", None)
+        return Engine(None, replace(self._tier, names=names, scoring=None), prompt)
 
     def _analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress) -> Analysis:
         clock = _Clock(progress)
@@ -128,27 +148,66 @@ class Engine:
             scene = scene_of(turned, lungs)
         with clock.stage("candidates", 0.25):
             candidates = self._candidates(scene, turn)
+        if self._tier.scoring is not None:
+            with clock.stage("scoring", 0.45):
+                candidates = self._above(scene, candidates)
         with clock.stage("segmentation", SEGMENTATION[0]):
             detected = self._detected(scene, candidates, progress)
+        if self._tier.beside is not None:
+            with clock.stage("published", SEGMENTATION[1]):
+                detected = self._with_published(scene, detected)
         with clock.stage("description", SEGMENTATION[1]):
-            findings = self._findings(volume, scene, turn, detected, context)
-        exam = lung_rads.exam([finding.lung_rads for finding in findings], lungs.cut)
+            ranked = self._findings(volume, scene, turn, detected, context)
+            findings, others = self._selected(scene, turn, ranked)
+        exam = lung_rads.exam([finding.lung_rads for finding in (*findings, *others)], lungs.cut)
         progress("done", 1.0)
-        return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds)
+        return Analysis(self.algorithm, findings, lungs.volume_ml, lungs.cut, exam, clock.seconds, others)
 
     def search(self, scene: Scene) -> list[tuple[Candidate, Segment]]:
         """Find and segment the nodules of a scene as ``analyse`` does, and leave it at that; all on the turned grid."""
-        candidates = self._tier.detector.detect(scene)
-        above = [each for each in candidates if self._threshold is None or each.score >= self._threshold]
-        detected = self._detected(scene, above)
+        candidates = self._above(scene, self._tier.detector.detect(scene))
+        detected = self._detected(scene, candidates)
         return [(found.candidate, found.segment) for found in detected]
 
     def _candidates(self, scene: Scene, turn: Turn) -> list[Candidate]:
-        """Search, or take what a person points at; only what is above the threshold."""
+        """Search, or take what a person points at; what a detector scores by itself only above the threshold."""
         if self._prompt is not None:
             return [candidate_of(scene, turn.prompt_to_turned(self._prompt))]
         found = self._tier.detector.detect(scene)
-        return [each for each in found if self._threshold is None or each.score >= self._threshold]
+        return found if self._tier.scoring else self._above(scene, found)
+
+    def _above(self, scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
+        """Take those above the threshold, by the encoder's score where there is one."""
+        if self._tier.scoring is not None and self._threshold is not None:
+            return self._tier.scoring.above(scene, candidates, self._threshold)
+        return [each for each in candidates if self._threshold is None or each.score >= self._threshold]
+
+    def _with_published(self, scene: Scene, detected: list[_Detected]) -> list[_Detected]:
+        """Show what a published network says of the same places; nothing follows from it."""
+        beside = self._tier.beside
+        if beside is None:
+            return detected
+        scores = beside.scorer.score(scene, [found.candidate for found in detected])
+        return [
+            replace(found, published={beside.name: float(score)}) for found, score in zip(detected, scores, strict=True)
+        ]
+
+    def _selected(
+        self, scene: Scene, turn: Turn, findings: list[Finding]
+    ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Part what is asked for from what else was found, in their order; the numbers of the second go on."""
+        wanted = self._asked_for(scene, turn, findings)
+        asked_for = [finding for finding, is_wanted in zip(findings, wanted, strict=True) if is_wanted]
+        others = [finding for finding, is_wanted in zip(findings, wanted, strict=True) if not is_wanted]
+        numbered = tuple(replace(each, number=n) for n, each in enumerate([*asked_for, *others], start=1))
+        return numbered[: len(asked_for)], numbered[len(asked_for) :]
+
+    def _asked_for(self, scene: Scene, turn: Turn, findings: list[Finding]) -> list[bool]:
+        question, scoring = self._question, self._tier.scoring
+        if scoring is None or question.is_plain:
+            return [question.allows(each.measurements.mean_diameter_mm, each.location) for each in findings]
+        selected = scoring.scorer.selection(scene, [described(each, turn) for each in findings], question)
+        return [each.is_asked_for for each in selected]
 
     def _detected(self, scene: Scene, candidates: list[Candidate], progress: Progress = _silent) -> list[_Detected]:
         """Segment the candidates; of two that turn out to be the same thing, the first stays."""
@@ -167,11 +226,15 @@ class Engine:
 
     def _findings(
         self, volume: CtVolume, scene: Scene, turn: Turn, detected: list[_Detected], context: ClinicalContext
-    ) -> tuple[Finding, ...]:
-        """Measure and describe, on the volume as it came; the largest finding is number 1."""
+    ) -> list[Finding]:
+        """Measure and describe, on the volume as it came, in the order of their rank."""
         findings = [self._finding(volume, scene, turn, found, len(detected), context) for found in detected]
-        findings.sort(key=lambda finding: -finding.measurements.volume_mm3)
-        return tuple(replace(finding, number=number) for number, finding in enumerate(findings, start=1))
+        return sorted(findings, key=self._rank)
+
+    def _rank(self, finding: Finding) -> float:
+        """Rank by volume; where the score is one for all kinds of nodules, by volume times score."""
+        weight = finding.detection_score if self._tier.scoring else 1.0
+        return -weight * finding.measurements.volume_mm3
 
     def _finding(
         self, volume: CtVolume, scene: Scene, turn: Turn, found: _Detected, n_nodules: int, context: ClinicalContext
@@ -193,6 +256,7 @@ class Engine:
                 measurements, look.descriptors, look.location, n_nodules, context, scene.lungs.cut
             ),
             lung_rads=lung_rads.categorise(lung_rads.facts(measurements, look.descriptors)),
+            published_scores=found.published,
         )
 
 
@@ -218,13 +282,22 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - started
 
 
-def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None) -> Algorithm:
-    """Name what runs; the digest changes with code version, stages and settings."""
+def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None, question: Question) -> Algorithm:
+    """Name what runs; the digest changes with code version, stages, settings and what is asked for."""
     settings = {type(stage).__name__: _settings(stage) for stage in (tier.lungs, tier.detector, tier.segmenter)}
+    if tier.scoring is not None:
+        settings[type(tier.scoring).__name__] = _settings(tier.scoring)
     asked = None if prompt is None else {type(prompt).__name__: asdict(prompt)}
-    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold, asked], sort_keys=True)
-    digest = hashlib.sha256(facts.encode()).hexdigest()
-    return Algorithm(f"Emerald lung nodules, {tier.names['segmentation']}", VERSION, tier.family, digest, tier.names)
+    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold, asked, question.text], sort_keys=True)
+    return Algorithm(
+        name=f"Emerald lung nodules, {tier.names['segmentation']}",
+        version=VERSION,
+        family=tier.family,
+        digest=hashlib.sha256(facts.encode()).hexdigest(),
+        stages=tier.names,
+        prompt=question.text,
+        scored_by=tier.scoring.named(threshold) if tier.scoring else None,
+    )
 
 
 def _settings(stage: Stage) -> dict[str, Any]:

@@ -4,12 +4,23 @@ A stage is a frozen dataclass: its fields are its settings, and they go into the
 that do not compare (``field(compare=False)``), such as the place of a file.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ai_engine.candidates import ClassicalDetector
-from ai_engine.domain import Candidate, CtVolume, Segment
+from ai_engine.candidates import ClassicalDetector, Proposer
+from ai_engine.candidates.merging import merged
+from ai_engine.candidates.prompted import is_faint
+from ai_engine.clip import weights as encoder_weights
+from ai_engine.clip.prompt import Prompt as Question
+from ai_engine.clip.prompt import understand
+from ai_engine.clip.published import Published, PublishedScorer
+from ai_engine.clip.scorer import TextScorer
+from ai_engine.clip.vocabulary import LONGEST, Vocabulary, of_wordings, split
+from ai_engine.clip.weights import OperatingPoint
+from ai_engine.domain import Candidate, Channel, CtVolume, ScoredBy, Segment
+from ai_engine.errors import UnknownWords, WeightsMissing
 from ai_engine.lungs import Lungs, ThresholdLungs
 from ai_engine.sam2.confidence import Confidence
 from ai_engine.sam2.segmenter import Sam2Segmenter
@@ -18,7 +29,12 @@ from ai_engine.scene import Scene
 from ai_engine.segment import RegionGrowing
 
 if TYPE_CHECKING:
+    from ai_engine.clip.loading import Loaded as LoadedEncoder
     from ai_engine.sam2.loading import Loaded
+
+
+# What sizes are written with, as it can stand in objects of any character set.
+_IN_ASCII = str.maketrans({"≥": ">=", "≤": "<=", "–": "-", "’": "'", "“": '"', "”": '"'})
 
 
 class Stage(Protocol):
@@ -52,6 +68,60 @@ class Segmenter(Stage, Protocol):
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """The encoder as a stage: it scores all candidates alike, and tells which findings are what was asked for.
+
+    Attributes
+    ----------
+    scorer : TextScorer
+        Reads its weights when the first scene comes.
+    vocabulary : Vocabulary
+        The words that it knows.
+    version, weights : str
+        Of the weights: the software that trained them, and their SHA-256.
+    point : OperatingPoint
+        From which score on a candidate is a finding.
+    """
+
+    scorer: TextScorer = field(compare=False, repr=False)
+    vocabulary: Vocabulary = field(compare=False, repr=False)
+    version: str
+    weights: str
+    point: OperatingPoint
+
+    def above(self, scene: Scene, candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
+        """Keep what scores at least the threshold, one candidate for each place, best first."""
+        scores = self.scorer.score(scene, candidates)
+        scored = [replace(each, score=float(s)) for each, s in zip(candidates, scores, strict=True) if s >= threshold]
+        kept = merged(scored, [each.score for each in scored], scene.volume.spacing_krc_mm)
+        return [_of_its_kind(scene, scored[i]) for i in kept]
+
+    def named(self, threshold: float | None) -> ScoredBy:
+        """Say what scores; ``threshold`` is the site's own, and nothing is known of its false positives."""
+        name, point = "Emerald image-text encoder", self.point
+        if threshold is not None and threshold != point.threshold:
+            return ScoredBy(name, self.version, self.weights, threshold, None)
+        per_scan, n_scans = point.false_positives_per_scan, point.n_scans
+        return ScoredBy(name, self.version, self.weights, point.threshold, per_scan, n_scans)
+
+
+def _of_its_kind(scene: Scene, candidate: Candidate) -> Candidate:
+    """Give a candidate the channel of what lies in its middle: several searches may have proposed one place."""
+    if is_faint(scene, candidate.centre_krc):
+        return replace(candidate, channel=Channel.GROUND_GLASS)
+    solid = Channel.MASS if candidate.channel is Channel.MASS else Channel.SOLID
+    return replace(candidate, channel=solid)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A published network whose scores are shown beside ours and decide nothing (``published.WEIGHT``)."""
+
+    name: str
+    scorer: PublishedScorer = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class Tier:
     """One set of stages.
 
@@ -61,6 +131,9 @@ class Tier:
         What kind of models run, as the reports name it.
     names : dict
         Stage -> what runs there, in words.
+    scoring : Scoring or None
+        The encoder; without it the detector decides by itself.
+    beside : Beside or None
     """
 
     family: str
@@ -68,6 +141,26 @@ class Tier:
     lungs: LungFinder
     detector: Detector
     segmenter: Segmenter
+    scoring: Scoring | None = None
+    beside: Beside | None = None
+
+    def understood(self, text: str) -> Question:
+        """Read a prompt.
+
+        Raises
+        ------
+        UnknownWords
+            It holds words that the encoder does not know, or too many, or such as only an encoder could tell.
+        """
+        plain = " ".join(text.translate(_IN_ASCII).split())
+        question = understand(plain, self.scoring.vocabulary if self.scoring else of_wordings())
+        if len(split(question.words)) > LONGEST:
+            raise UnknownWords(f"{question.words!r} has more than {LONGEST} words")
+        if self.scoring is None and not question.is_plain:
+            raise UnknownWords(
+                f"{question.words!r} can be told by the encoder alone, which does not run here; sizes and places can"
+            )
+        return question
 
 
 def weight_free() -> Tier:
@@ -106,6 +199,63 @@ def with_sam2(weights: Weights, device: str = "auto") -> Tier:
     family = "official" if model.url else "bundled"
     names = plain.names | {"segmentation": f"SAM2 ({model.name} weights, {weights.sha256[:12]})"}
     return replace(plain, family=family, names=names, segmenter=sam2_segmenter(weights, device))
+
+
+def with_encoder(tier: Tier, weights: Weights) -> Tier:
+    """Give a tier whose findings are chosen by the encoder: it scores a generous list of candidates.
+
+    Raises
+    ------
+    WeightsMissing, WeightsCorrupt, WeightsError
+        The file is not there, not what it should be, or nothing says at which threshold it detects. The network is
+        read only when the first scene comes.
+    """
+    weights.check()
+    version, point = encoder_weights.version_of(weights), encoder_weights.operating_point(weights)
+    vocabulary = encoder_weights.vocabulary_of(weights)
+    scoring = Scoring(TextScorer(_encoder_loader(weights.path)), vocabulary, version, weights.sha256, point)
+    first = {
+        "lungs": tier.names["lungs"],
+        "candidates": "round places, masses and ground glass, refusing little (no weights)",
+        "scoring": f"image-text encoder {version} (weights {weights.sha256[:12]})",
+    }
+    family = "bundled" if tier.family == "weight-free" else tier.family
+    return replace(tier, family=family, names=first | _after(tier.names, first), detector=Proposer(), scoring=scoring)
+
+
+def without_encoder(tier: Tier) -> Tier:
+    """Give a tier that finds without the encoder whose weights are missing; it says so wherever it is named."""
+    stands_in = f"{tier.names['candidates']}: those of the encoder are missing"
+    return replace(tier, names=tier.names | {"candidates": stands_in})
+
+
+def with_published(tier: Tier, folder: Path) -> Tier:
+    """Give a tier that shows the scores of a published network beside ours; raises ``WeightsMissing``."""
+    if not (folder / "config.json").is_file():
+        raise WeightsMissing(f"there is no network at {folder}")
+    return replace(tier, beside=Beside(folder.name, PublishedScorer(_published_loader(folder))))
+
+
+def _after(names: dict[str, str], first: dict[str, str]) -> dict[str, str]:
+    return {stage: what for stage, what in names.items() if stage not in first}
+
+
+def _encoder_loader(path: Path) -> "Callable[[], LoadedEncoder]":
+    def load() -> "LoadedEncoder":
+        from ai_engine.clip import loading  # noqa: PLC0415 - torch takes seconds, and is not for every process
+
+        return loading.load(path)
+
+    return load
+
+
+def _published_loader(folder: Path) -> Callable[[], Published]:
+    def load() -> Published:
+        from ai_engine.clip import published  # noqa: PLC0415 - as above
+
+        return published.load(folder)
+
+    return load
 
 
 def sam2_segmenter(weights: Weights, device: str = "auto") -> Sam2Segmenter:

@@ -15,8 +15,13 @@ def candidate_of(scene: Scene, prompt: Prompt) -> Candidate:
     """Make the candidate that a prompt, on the turned grid, stands for; its score is 1."""
     spacing = scene.volume.spacing_krc_mm
     diameter_mm = _DIAMETER_OF_A_POINT_MM if isinstance(prompt, PointPrompt) else prompt.side_mm(spacing)
-    channel = Channel.GROUND_GLASS if _hu_around(scene, prompt.centre_krc) < _FAINT_BELOW_HU else Channel.SOLID
+    channel = Channel.GROUND_GLASS if is_faint(scene, prompt.centre_krc) else Channel.SOLID
     return Candidate(prompt.centre_krc, diameter_mm, 1.0, channel, prompt)
+
+
+def is_faint(scene: Scene, centre_krc: tuple[float, float, float]) -> bool:
+    """Tell whether what lies at a voxel of the turned volume is fainter than half way to soft tissue."""
+    return _hu_around(scene, centre_krc) < _FAINT_BELOW_HU
 
 
 def _hu_around(scene: Scene, centre_krc: tuple[float, float, float]) -> float:

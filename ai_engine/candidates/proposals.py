@@ -61,6 +61,10 @@ class Proposer:
             *_candidates(apart(large, fine.grid.step_mm, self.mass), fine.grid, Channel.MASS),
         ]
 
+    def detect(self, scene: Scene) -> list[Candidate]:
+        """Propose, under the name that a stage of the engine has."""
+        return self.propose(scene)
+
     def _ending(self, scene: Scene, image: Float32Array, found: list[Peak]) -> list[Peak]:
         """Take those that end on most sides, of several times as many."""
         step = scene.fine.grid.step_mm

@@ -164,7 +164,7 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
         rest = re.sub(_LEAD + pattern + _TAIL, _taken(kind, sizes), rest)
     places, rest = _places(rest)
     words = _tidied(rest)
-    strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*", words))
+    strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", words))
     if strange:
         raise UnknownWords(f"not understood in {text!r}: {', '.join(strange)}")
     return Prompt(text, words or DEFAULT, tuple(sizes), tuple(places))

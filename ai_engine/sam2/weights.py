@@ -86,7 +86,9 @@ class Weights:
 
 
 def _remedy(model: Model) -> str:
-    return f": `emerald models pull {model.name}` fetches them" if model.url else ": this installation is damaged"
+    if model.url:
+        return f": `emerald models pull {model.name}` fetches them"
+    return ": this installation is damaged" if model.sha256 else ": they do not come with this version"
 
 
 # SAM2.1 as published on 29 September 2024, facebookresearch/sam2, Apache-2.0. 512 pixels, as MedSAM2 has it, because
