@@ -356,7 +356,7 @@ class Algorithm:
     stages : dict
         Stage name -> what runs there, for example ``{"segmentation": "region growing (no weights)"}``.
     prompt : str
-        What was asked for: it chooses what is reported, never what is searched.
+        What was asked for: it chooses what is reported, never what is searched. Empty where a person pointed.
     scored_by : ScoredBy or None
         The encoder; None where the detector that needs no weights decides by itself.
     """

@@ -295,7 +295,7 @@ def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None, quest
         family=tier.family,
         digest=hashlib.sha256(facts.encode()).hexdigest(),
         stages=tier.names,
-        prompt=question.text,
+        prompt=question.text if prompt is None else "",
         scored_by=tier.scoring.named(threshold) if tier.scoring else None,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ai_engine.domain import RiskScore
+from ai_engine.domain import Algorithm, RiskScore
 from dicom_node.objects.composite import ObjectContext, Tracked
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
 
@@ -11,9 +11,10 @@ Json = dict[str, Any]
 
 
 def findings_as_json(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> Json:
-    """Return the findings of a study, in the order of the report, and how long each stage took."""
+    """Return the findings of a study, in the order of the report, what they are by, and how long each stage took."""
     found = track(analysed, context)
     return {
+        "detection": _detection(context.algorithm),
         "findings": [_finding(tracked, each) for each, group in zip(analysed, found, strict=True) for tracked in group],
         "series": [_series(each) for each in analysed],
     }
@@ -67,6 +68,20 @@ def _finding(tracked: TrackedFinding, each: AnalysedSeries) -> Json:
         "outline_is_doubtful": finding.segment.is_doubtful,
         "lung_rads": finding.lung_rads.value,
         "malignancy": [_score(score) for score in finding.malignancy],
+        **({"published_scores": finding.published_scores} if finding.published_scores else {}),
+    }
+
+
+def _detection(algorithm: Algorithm) -> Json:
+    """Say what was asked for and what scored; ``encoder`` is None where the detector decides by itself."""
+    by = algorithm.scored_by
+    encoder = None if by is None else {"name": by.name, "version": by.version, "sha256": by.sha256}
+    return {
+        "prompt": algorithm.prompt,
+        "encoder": encoder,
+        "threshold": by.threshold if by else None,
+        "false_positives_per_scan_at_threshold": by.false_positives_per_scan if by else None,
+        "validation_scans": by.n_scans if by else None,
     }
 
 
@@ -82,5 +97,6 @@ def _series(each: AnalysedSeries) -> Json:
         "lung_volume_ml": round(analysis.lung_volume_ml, 1),
         "lungs_cut": list(analysis.lungs_cut),
         "lung_rads": analysis.lung_rads.value,
+        "found_but_not_asked_for": len(analysis.others),
         "seconds": {stage: round(value, 2) for stage, value in analysis.seconds.items()},
     }

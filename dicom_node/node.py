@@ -18,12 +18,21 @@ from random import Random
 from types import TracebackType
 from typing import Protocol, Self
 
+from ai_engine.clip import weights as encoder_weights
 from ai_engine.engine import Engine
-from ai_engine.errors import WeightsError, WeightsMissing
+from ai_engine.errors import UnknownWords, WeightsError, WeightsMissing
 from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.device import check_device
 from ai_engine.sam2.weights import Weights
-from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
+from ai_engine.stages import (
+    Tier,
+    weight_free,
+    with_encoder,
+    with_published,
+    with_sam2,
+    without_encoder,
+    without_weights_of,
+)
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
@@ -46,6 +55,8 @@ _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
 _SWEEP_S = 5.0
 _HOUSEKEEPING_S = 60.0
+# The setting that holds what is asked for.
+PROMPT = "pipelines.engine.prompt"
 
 
 class Launcher(Protocol):
@@ -107,12 +118,48 @@ def engine_for(settings: EngineSettings, models_dir: Path) -> Engine:
     ------
     SettingsError
         The weights are missing, or not what they should be. If the settings allow it, missing ones are replaced by
-        the tier without weights, which says so.
+        the tier without weights, which says so. Or the prompt is not understood.
     """
-    return Engine(settings.detection_threshold, _tier(settings, models_dir))
+    tier = _detecting(_outlining(settings, models_dir), settings)
+    try:
+        if settings.published_encoder is not None:
+            tier = with_published(tier, settings.published_encoder)
+        return Engine(settings.detection_threshold, tier, asked=settings.prompt)
+    except WeightsError as error:
+        raise SettingsError("pipelines.engine.published_encoder", str(error)) from error
+    except UnknownWords as error:
+        raise SettingsError(PROMPT, str(error)) from error
 
 
-def _tier(settings: EngineSettings, models_dir: Path) -> Tier:
+def _detecting(tier: Tier, settings: EngineSettings) -> Tier:
+    """Put the encoder into a tier if settings want it, or leave it to settings and there is one."""
+    if not wants_encoder(settings):
+        return tier
+    try:
+        return with_encoder(tier, encoder_weights_of(settings))
+    except WeightsMissing as error:
+        if not settings.allow_fallback:
+            raise SettingsError("pipelines.engine.detector", str(error)) from error
+        _LOG.warning("%s. The detector without weights runs instead, as allow_fallback says", error)
+        return without_encoder(tier)
+    except WeightsError as error:
+        raise SettingsError("pipelines.engine.detector", str(error)) from error
+
+
+def wants_encoder(settings: EngineSettings) -> bool:
+    """Tell whether an engine of these settings runs the encoder."""
+    if settings.detector != "auto":
+        return settings.detector == "encoder"
+    own = settings.encoder_weights is not None
+    return settings.tier != "weight-free" and (own or encoder_weights.are_bundled())
+
+
+def encoder_weights_of(settings: EngineSettings) -> Weights:
+    """Say which weights the encoder of an engine wants and where."""
+    return encoder_weights.weights_of(settings.encoder_weights, settings.encoder_sha256)
+
+
+def _outlining(settings: EngineSettings, models_dir: Path) -> Tier:
     if settings.tier == "weight-free":
         return weight_free()
     try:

@@ -118,8 +118,11 @@ class Study:
 
     @property
     def detail(self) -> str:
-        """The reason in detail."""
-        return self._decisive.detail if self._decisive else ""
+        """The reason in detail; of an analysed study, what else was found than was asked for."""
+        if self._decisive:
+            return self._decisive.detail
+        n = sum(len(each.analysis.others) for each in self.analysed)
+        return f"found, but not asked for: {n}" if n else ""
 
     @property
     def _decisive(self) -> SeriesVerdict | None:

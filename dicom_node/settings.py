@@ -91,7 +91,16 @@ class EngineSettings(_Frozen):
     sha256: Sha256 = Field(default="", description="of that file; empty: the model's own")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     allow_fallback: bool = Field(default=False, description="without its weights the tier becomes weight-free")
-    detection_threshold: float | None = Field(default=None, description="None: the tier's own threshold")
+    detector: Literal["auto", "encoder", "classical"] = Field(
+        default="auto", description="auto: the encoder where this version comes with one; never in the tier weight-free"
+    )
+    encoder_weights: Path | None = Field(default=None, description="the site's own file, instead of the package's")
+    encoder_sha256: Sha256 = Field(default="", description="of that file; empty: that of the package's")
+    published_encoder: Path | None = Field(
+        default=None, description="folder of a published CLIP whose scores are shown beside ours; it decides nothing"
+    )
+    prompt: str = Field(default="lung nodule", min_length=1, description="what is reported; everything is searched")
+    detection_threshold: float | None = Field(default=None, description="None: the detector's own threshold")
 
 
 class Destination(_Frozen):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ai_engine.domain import BoxPrompt, PointPrompt
@@ -16,13 +17,13 @@ from ai_engine.errors import EngineError
 from dicom_node import node, pipeline
 from dicom_node.cli.files import find_instances, print_skipped
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.cli.tables import console, findings_table
+from dicom_node.cli.tables import console, detection_in_words, findings_table
 from dicom_node.domain import InstanceRef, Job, Outcome
-from dicom_node.errors import NodeError
+from dicom_node.errors import NodeError, SettingsError
 from dicom_node.findings import findings_as_json
 from dicom_node.objects import overlay
 from dicom_node.objects.tracking import track
-from dicom_node.settings import Pipeline
+from dicom_node.settings import Pipeline, Settings
 
 
 def add(commands: Commands) -> None:
@@ -38,6 +39,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON instead of a table")
     pointed = parser.add_mutually_exclusive_group()
+    pointed.add_argument(
+        "--prompt",
+        metavar="WORDS",
+        help="report only what is asked for, such as 'nodules in the right upper lobe over 6 mm'; all is searched, and "
+        "what else was found is counted",
+    )
     pointed.add_argument(
         "--point",
         type=point_prompt,
@@ -56,13 +63,13 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Analyse; 1 when a study was not analysed."""
     settings = load_settings(arguments)
+    chosen = settings.pipelines[0]
+    engine = _engine(chosen, settings, arguments.prompt)
     instances, skipped = find_instances(arguments.dir)
     print_skipped(skipped)
     studies: dict[str, list[InstanceRef]] = {}
     for ref in instances:
         studies.setdefault(ref.study_instance_uid, []).append(ref)
-    chosen = settings.pipelines[0]
-    engine = node.engine_for(chosen.engine, settings.models)
     if prompt := arguments.point or arguments.box:
         engine = engine.prompted(prompt)
     told = list(_analyse_all(list(studies.values()), chosen, engine, arguments.out, quiet=arguments.json))
@@ -70,6 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2))
     analysed = [each for each in told if each["outcome"] != Outcome.NOT_ANALYSED]
     return 0 if len(analysed) == len(studies) else 1
+
+
+def _engine(chosen: Pipeline, settings: Settings, asked: str | None) -> Engine:
+    """Return the engine of a pipeline; what is asked for on the command line takes the place of its own prompt."""
+    if asked is None:
+        return node.engine_for(chosen.engine, settings.models)
+    try:
+        return node.engine_for(chosen.engine.model_copy(update={"prompt": asked}), settings.models)
+    except SettingsError as error:
+        raise SettingsError("--prompt", error.reason) if error.field == node.PROMPT else error from error
 
 
 def point_prompt(text: str) -> PointPrompt:
@@ -171,5 +188,12 @@ def _print(told: dict[str, object], folder: Path) -> None:
     if told["findings"]:
         to.print(findings_table(told["findings"]))  # type: ignore[arg-type]
     elif told["outcome"] == Outcome.NO_FINDING:
-        to.print("no nodule found")
+        to.print("no nodule found" if not told["detail"] else "nothing found that was asked for")
+    if told["outcome"] != Outcome.NOT_ANALYSED:
+        _print_detection(told, to)
     to.print(f"results are in {folder}. Research use only.", soft_wrap=True)
+
+
+def _print_detection(told: dict[str, object], to: Console) -> None:
+    for what, words in detection_in_words(told):
+        to.print(f"{what}: {words}", soft_wrap=True)

@@ -19,6 +19,7 @@ from dicom_node.errors import NodeError, PeerError
 from dicom_node.jobs.records import Counts
 from dicom_node.jobs.store import Store
 from dicom_node.objects.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.objects.words import threshold
 from dicom_node.settings import Destination, Pipeline, Settings
 
 _MB = 1 << 20
@@ -74,7 +75,7 @@ def look(settings: Settings) -> Iterator[Line]:
     yield from _disk(settings, store.counts())
     yield from _ledger(store.counts(), {destination.name for destination in settings.destinations})
     for pipeline in settings.pipelines:
-        yield _engine(pipeline, settings.models)
+        yield from _engine(pipeline, settings.models)
 
 
 def _incoming(settings: Settings, store: Store) -> Iterator[Line]:
@@ -153,10 +154,15 @@ def _ledger(counts: Counts, known: set[str]) -> Iterator[Line]:
         yield Line("quarantine", "note", f"{counts.quarantined} objects were put aside; the reasons lie beside them")
 
 
-def _engine(pipeline: Pipeline, models_dir: Path) -> Line:
+def _engine(pipeline: Pipeline, models_dir: Path) -> Iterator[Line]:
     what = f"engine of {pipeline.called_ae_title}"
     try:
         algorithm = node.engine_for(pipeline.engine, models_dir).algorithm
     except (NodeError, ValueError) as error:
-        return Line(what, "wrong", str(error))
-    return Line(what, "ok", f"{algorithm.name} {algorithm.version}, digest {algorithm.digest[:12]}")
+        yield Line(what, "wrong", str(error))
+        return
+    yield Line(what, "ok", f"{algorithm.name} {algorithm.version}, digest {algorithm.digest[:12]}")
+    by = algorithm.scored_by
+    detector = algorithm.stages["candidates"] if by is None else f"{algorithm.stages['scoring']}, {threshold(by)}"
+    yield Line("  finds by", "ok", detector)
+    yield Line("  is asked for", "ok", algorithm.prompt)

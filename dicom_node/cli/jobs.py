@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich.console import Group
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.cli.tables import console
+from dicom_node.cli.tables import console, detection_in_words
 from dicom_node.jobs.records import Delivery, JobStatus
 from dicom_node.jobs.store import Store
 
@@ -138,11 +139,22 @@ def _story(store: Store, job_id: int) -> Group:
         ("state", _state(status)),
         ("outcome", f"{_outcome(status)} {job.detail}".strip()),
         ("trouble", _trouble(status) or "none"),
+        *_detection(store, job_id),
     ):
         head.add_row(name, value)
     return Group(
         head, _series(store, job_id), _results(store, job_id), _history(store, job_id), _attempts(store, job_id)
     )
+
+
+def _detection(store: Store, job_id: int) -> Iterator[tuple[str, str]]:
+    """Yield what was asked for and what scored, and how long each stage took."""
+    saved = store.saved(job_id)
+    told = saved.findings if saved else None
+    if isinstance(told, dict):
+        yield from detection_in_words(told)
+        for series in told.get("series", ()):
+            yield "seconds", ", ".join(f"{stage} {seconds:g}" for stage, seconds in series["seconds"].items())
 
 
 def _series(store: Store, job_id: int) -> Table:

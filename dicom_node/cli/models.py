@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from ai_engine.clip import weights as encoder_weights
 from ai_engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.weights import Weights
@@ -59,6 +60,8 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_pull(arguments: argparse.Namespace) -> int:
     """Fetch published weights."""
     settings = load_settings(arguments)
+    if arguments.name == encoder_weights.NAME:
+        raise NodeError("the weights encoder come with the package, where this version has them, and are not fetched")
     try:
         wanted = sam2_weights.weights_of(sam2_weights.model(arguments.name), settings.models)
         pull(wanted)
@@ -71,8 +74,7 @@ def run_pull(arguments: argparse.Namespace) -> int:
 def run_verify(arguments: argparse.Namespace) -> int:
     """Verify the weights that are here, and those that the settings name."""
     settings = load_settings(arguments)
-    used = [_used(settings, index) for index in range(len(settings.pipelines))]
-    wanted = {each.path: each for each in used if each is not None}
+    wanted = {each.path: each for index in range(len(settings.pipelines)) for each in _used(settings, index)}
     here = {each.path: each for each in _all(settings) if each.path.is_file()}
     wrong = 0
     for path, each in (here | wanted).items():
@@ -123,16 +125,19 @@ def _fetch(url: str, to: Path, size: int, timeout_s: float) -> None:
 
 
 def _all(settings: Settings) -> Iterator[Weights]:
+    yield encoder_weights.weights_of()
     for model in sam2_weights.models():
         yield sam2_weights.weights_of(model, settings.models)
 
 
-def _used(settings: Settings, index: int) -> Weights | None:
-    """Return the weights of one pipeline; None if it runs without."""
+def _used(settings: Settings, index: int) -> Iterator[Weights]:
+    """Yield the weights of one pipeline; none if it runs without."""
     engine = settings.pipelines[index].engine
+    if node.wants_encoder(engine):
+        yield node.encoder_weights_of(engine)
     if engine.tier == "weight-free":
-        return None
+        return
     try:
-        return node.weights_of(engine, settings.models)
+        yield node.weights_of(engine, settings.models)
     except WeightsError as error:
         raise NodeError(str(error)) from error

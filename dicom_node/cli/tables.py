@@ -34,6 +34,22 @@ def findings_table(findings: Sequence[Json]) -> RenderableType:
     return Group(table, *_missing(findings))
 
 
+def detection_in_words(told: Json) -> Iterator[tuple[str, str]]:
+    """Yield what was asked for, what scored, and how much else was found; nothing where that was not kept."""
+    detection = told.get("detection")
+    if not detection:
+        return
+    if detection["prompt"]:
+        yield "asked for", detection["prompt"]
+    if encoder := detection["encoder"]:
+        per_scan = detection["false_positives_per_scan_at_threshold"]
+        known = "set at this site" if per_scan is None else f"{per_scan:g} false positives per scan in validation lungs"
+        words = f"threshold {detection['threshold']:.3g} ({known}; a score is no probability)"
+        yield "scored by", f"{encoder['name']} {encoder['version']}, weights {encoder['sha256'][:12]}, {words}"
+    if others := sum(series["found_but_not_asked_for"] for series in told["series"]):
+        yield "found, but not asked for", str(others)
+
+
 def _value(scores: Sequence[Json]) -> str:
     return next((f"{score['value']:.1%}" for score in scores if score["value"] is not None), "-")
 

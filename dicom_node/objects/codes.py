@@ -112,6 +112,8 @@ ATTENUATION_COEFFICIENT = dcm("112031", "Attenuation Coefficient")
 PROBABILITY_OF_CANCER = dcm("111047", "Probability of cancer")
 # 0 is the worst, 100 the best; no standard code says "confidence in an outline" more closely
 ANALYSIS_QUALITY_RATING = dcm("111693", "Analysis Quality Rating")
+# Not Certainty of Finding (111012, DCM), which is in percent and reads as a probability.
+SCORE = sct("246262008", "Score")
 # A concept of its own for the solid part: readers that skip modifiers must not take it for the whole nodule.
 SOLID_PART_SIZE = Code("RDE1303", "RADELEMENT", "Solid component size")
 VOLUME_FROM_VOXELS = Code("YEKZ", "IBSI", "Volume from Voxel Summation")
@@ -196,3 +198,4 @@ MM3 = Code("mm3", "UCUM", "cubic millimeter")
 HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 PERCENT = Code("%", "UCUM", "percent")
 OF_100 = Code("{0:100}", "UCUM", "range: 0:100")
+NO_UNITS = Code("1", "UCUM", "no units")

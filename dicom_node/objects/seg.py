@@ -154,12 +154,13 @@ def _segments(result: Dataset, found: Sequence[TrackedFinding], algorithm: Algor
 
 
 def algorithm_identification(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
-    """Return the Algorithm Identification Macro (PS3.3 10.16) of what ran."""
+    """Return the Algorithm Identification Macro (PS3.3 10.16) of what ran, and what it was asked for."""
+    asked = {"prompt": algorithm.prompt} if algorithm.prompt else {}
     return hd.AlgorithmIdentificationSequence(
         name=algorithm.name[:64],
         family=codes.algorithm_family(algorithm.family),
         version=algorithm.version[:64],
-        parameters={"digest": algorithm.digest, **algorithm.stages},
+        parameters={"digest": algorithm.digest, **asked, **algorithm.stages},
     )
 
 

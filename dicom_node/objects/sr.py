@@ -144,15 +144,20 @@ def _imaging_measurements(report: StudyReport, context: ObjectContext) -> Datase
 
 def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Dataset]:
     """Yield what is said of the study as a whole: the outcome, the nodules, the series, the patient, the origin."""
-    yield from _outcome(report)
+    yield from _outcome(report, context)
     for each, found in zip(report.analysed, report.found, strict=True):
         yield from lung_rads(each.analysis.lung_rads, _deciding_type(each.analysis))
         yield _comment(f"Examination: {words.category(each.analysis.lung_rads)}.")
-        yield from map(_comment, _nodules(found))
+        told = (words.examination(found, each.analysis), words.not_asked_for(each.analysis))
+        yield from (_comment(sentence) for sentence in told if sentence is not None)
+        yield from map(_comment, _nodules(found, context))
         yield from map(_comment, _analysed_series(each, report.verdicts))
     yield from (_comment(_unused_series(verdict)) for verdict in report.verdicts if verdict.reason is not None)
     yield from (_comment(f"Completeness of the study: {fact}") for fact in report.completeness)
     yield from (text(Is.CONTAINED, codes.HISTORY, item) for item in report.used)
+    if report.analysed and context.algorithm.prompt:
+        asked = f'Asked for: "{context.algorithm.prompt}".'
+        yield _comment(f"{asked} The whole of the lungs was searched; the prompt chooses what is reported.")
     if report.missing:
         yield _comment(f"Not known of the patient: {', '.join(report.missing)}.")
     yield from map(_comment, _origin(context))
@@ -162,7 +167,7 @@ def _comment(sentence: str) -> Dataset:
     return text(Is.CONTAINED, codes.COMMENT, sentence)
 
 
-def _outcome(report: StudyReport) -> Iterator[Dataset]:
+def _outcome(report: StudyReport, context: ObjectContext) -> Iterator[Dataset]:
     """Yield what the analysis came to; a reason's code stands in the text, as no coding scheme has these reasons."""
     if report.outcome is Outcome.NOT_ANALYSED:
         reason = report.reason or Reason.FAILED
@@ -171,17 +176,24 @@ def _outcome(report: StudyReport) -> Iterator[Dataset]:
         status = codes.FAILED if reason is Reason.FAILED else codes.NOT_ATTEMPTED
         yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, status)
         return
-    n = sum(len(found) for found in report.found)
-    counted = f"{n} lung nodule{'s' if n > 1 else ''} found." if n else "The analysis ran; no lung nodule was found."
-    yield text(Is.CONTAINED, codes.CONCLUSION, counted)
+    yield text(Is.CONTAINED, codes.CONCLUSION, _conclusion(report, context.algorithm.prompt))
     yield code(Is.CONTAINED, codes.SUMMARY_OF_DETECTIONS, codes.SUCCEEDED)
 
 
-def _nodules(found: Sequence[TrackedFinding]) -> Iterator[str]:
+def _conclusion(report: StudyReport, prompt: str) -> str:
+    """Return what was found; where it is not all that was found, what was asked for and how much else there is."""
+    n, n_others = sum(map(len, report.found)), sum(len(each.analysis.others) for each in report.analysed)
+    counted = f"{n} lung nodule{'s' if n > 1 else ''} found." if n else "The analysis ran; no lung nodule was found."
+    if not n_others:
+        return counted
+    return f'Asked for "{prompt}": {n} found. Other findings above threshold, not asked for and not listed: {n_others}.'
+
+
+def _nodules(found: Sequence[TrackedFinding], context: ObjectContext) -> Iterator[str]:
     for tracked in found:
         yield words.nodule(tracked)
         yield from (words.risk(tracked, score) for score in tracked.finding.malignancy)
-        yield words.detection(tracked)
+        yield words.detection(tracked, context.algorithm.scored_by)
         if (sure := words.outline(tracked)) is not None:
             yield sure
 
@@ -208,6 +220,8 @@ def _origin(context: ObjectContext) -> Iterator[str]:
     algorithm = context.algorithm
     if context.predecessor:
         yield f"Revision {context.revision} of the results for this study: it replaces the report before it."
+    if (by := algorithm.scored_by) is not None:
+        yield f"Detection score by {by.name} {by.version}, weights {by.sha256}: {words.what_a_score_is(by)}."
     yield (
         f"Algorithm: {algorithm.name}, version {algorithm.version} "
         f"({composite.stages_in_words(algorithm)}), digest {algorithm.digest[:16]}."
@@ -217,8 +231,8 @@ def _origin(context: ObjectContext) -> Iterator[str]:
 
 def _deciding_type(analysis: Analysis) -> NoduleType | None:
     """Return the type of the nodule whose category the examination has."""
-    same = [finding for finding in analysis.findings if finding.lung_rads.value == analysis.lung_rads.value]
-    decisive = same or list(analysis.findings)
+    found = (*analysis.findings, *analysis.others)
+    decisive = [finding for finding in found if finding.lung_rads.value == analysis.lung_rads.value] or list(found)
     return decisive[0].descriptors.nodule_type if decisive else None
 
 

@@ -64,6 +64,7 @@ def _volume_group(each: TrackedFinding, series: CtSeries, segment: SegmentRefere
         uid(Is.CONTAINED, codes.SOURCE_SERIES_FOR_SEGMENTATION, series.series_instance_uid),
         *_volume_measurements(finding.measurements, algorithm),
         *_confidence(finding.segment, algorithm),
+        *_detection_score(finding.detection_score, algorithm),
         *(_probability(risk) for risk in finding.malignancy if risk.value is not None),
         *_descriptors(finding.descriptors),
         *lung_rads(finding.lung_rads, finding.descriptors.nodule_type),
@@ -130,6 +131,22 @@ def _confidence(segment: Segment, algorithm: Algorithm) -> Iterator[Dataset]:
     if segment.confidence is not None:
         value = round(100 * segment.confidence)
         yield _measured(algorithm, codes.ANALYSIS_QUALITY_RATING, value, codes.OF_100)
+
+
+def _detection_score(score: float, algorithm: Algorithm) -> Iterator[Dataset]:
+    """Yield the encoder's score with the encoder, the prompt and what the score means (TID 4019)."""
+    by = algorithm.scored_by
+    if by is not None:
+        yield number(
+            Is.CONTAINED,
+            codes.SCORE,
+            round(score, 4),
+            codes.NO_UNITS,
+            text(Is.MODIFIER, codes.ALGORITHM_NAME, by.name),
+            text(Is.MODIFIER, codes.ALGORITHM_VERSION, f"{by.version}, weights {by.sha256}"),
+            text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, f"prompt: {algorithm.prompt}"),
+            text(Is.MODIFIER, codes.ALGORITHM_PARAMETERS, words.what_a_score_is(by)),
+        )
 
 
 def _diameters(measured: Measurements, algorithm: Algorithm) -> Iterator[Dataset]:

@@ -1,6 +1,8 @@
 """The findings in plain words, for the reader of the report: every number here is also a coded item."""
 
-from ai_engine.domain import Category, Finding, Location, RiskScore
+from collections.abc import Sequence
+
+from ai_engine.domain import Analysis, Category, Finding, Location, RiskScore, ScoredBy
 from dicom_node.objects.tracking import TrackedFinding
 
 
@@ -41,12 +43,65 @@ def risk(each: TrackedFinding, score: RiskScore) -> str:
     return f"{start} not computed; not known: {', '.join(map(_plain, score.missing))}{known}."
 
 
-def detection(each: TrackedFinding) -> str:
+def detection(each: TrackedFinding, by: ScoredBy | None) -> str:
     """Return the strength of the evidence, and what it is not."""
-    score = f"{each.finding.detection_score:.3g}"
+    start = f"{each.tracked.identifier}: detection score {each.finding.detection_score:.3g}"
+    return f"{start}, comparable within this algorithm only, not a probability{_above(by)}."
+
+
+def _above(by: ScoredBy | None) -> str:
+    return "" if by is None else f"; {threshold(by)}"
+
+
+def what_a_score_is(by: ScoredBy) -> str:
+    """Return what the encoder's score means."""
     return (
-        f"{each.tracked.identifier}: detection score {score}, comparable within this algorithm only, not a probability."
+        "score from 0 to 1: likeness to the words for a nodule against the words for what is none; not a probability; "
+        f"{threshold(by)}"
     )
+
+
+def threshold(by: ScoredBy) -> str:
+    """Return the threshold of the score, and what it lets through where no nodule is."""
+    if by.false_positives_per_scan is None:
+        return f"threshold {by.threshold:.3g}, set at this site: its false positives per scan are not known"
+    scans = "validation lungs" if by.n_scans is None else f"{by.n_scans} validation lungs"
+    return f"threshold {by.threshold:.3g}, with {by.false_positives_per_scan:g} false positives per scan in {scans}"
+
+
+def examination(found: Sequence[TrackedFinding], analysis: Analysis) -> str | None:
+    """Return the findings of an examination in one sentence; None where there is none."""
+    if not found:
+        return None
+    largest = max(found, key=lambda each: each.finding.measurements.mean_diameter_mm)
+    highest = max(found, key=lambda each: each.finding.detection_score)
+    is_scored = analysis.algorithm.scored_by is not None
+    by_what = "volume times detection score" if is_scored else "volume"
+    return (
+        f"Examination: {_counted(len(found))}{' above threshold' if is_scored else ''}, ranked by {by_what}; "
+        f"largest {largest.tracked.identifier}, {_size_and_place(largest.finding)}; "
+        f"most suspicious {highest.tracked.identifier}, detection score {highest.finding.detection_score:.3g}."
+    )
+
+
+def not_asked_for(analysis: Analysis) -> str | None:
+    """Return how much else was found than what was asked for, and where the largest of it is; None if nothing."""
+    if not analysis.others:
+        return None
+    largest = max(analysis.others, key=lambda finding: finding.measurements.mean_diameter_mm)
+    n = len(analysis.others)
+    return (
+        f"NOT LISTED HERE, as it is not what was asked for: {n} other finding{'s' if n > 1 else ''} above threshold, "
+        f"the largest with {_size_and_place(largest)}. Categories of the examination count them."
+    )
+
+
+def _counted(n: int) -> str:
+    return f"{n} finding{'s' if n > 1 else ''}"
+
+
+def _size_and_place(finding: Finding) -> str:
+    return f"{finding.measurements.mean_diameter_mm:.1f} mm mean diameter, {place(finding.location)}"
 
 
 def outline(each: TrackedFinding) -> str | None:

@@ -66,6 +66,8 @@ def test_dcmtk_prints_the_report_in_words_that_need_no_code_book(judged: Judged)
     assert "Not analysed: series 1 (CT, Topogram), 2 images: localizer (scout) images" in printed
     if judged.case.analysis is None:
         assert "Not analysed, because: no lungs in the images" in printed
+    elif judged.case.analysis.others:
+        assert "Other findings above threshold, not asked for and not listed" in printed
     elif not judged.case.analysis.findings:
         assert "The analysis ran; no lung nodule was found." in printed
     else:

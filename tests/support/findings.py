@@ -20,6 +20,7 @@ from ai_engine.domain import (
     Location,
     NoduleType,
     RiskScore,
+    ScoredBy,
     Segment,
     Zone,
 )
@@ -31,6 +32,14 @@ ALGORITHM = Algorithm(
     family="weight-free",
     digest="0123456789abcdef0123456789abcdef",
     stages={"detection": "reference mask", "segmentation": "reference mask"},
+)
+SHA256 = "fedcba9876543210" * 4
+# as above, with an encoder that scores, asked for less than everything
+SCORED = replace(
+    ALGORITHM,
+    family="bundled",
+    prompt="ground-glass nodules in the right upper lobe over 6 mm",
+    scored_by=ScoredBy("Emerald image-text encoder", "0.1.0", SHA256, 0.71, 2.5, 2),
 )
 _BROCK = RiskScore(
     "Brock 2a",

@@ -1,6 +1,6 @@
 """Complete results of made-up jobs on real series, as objects and as files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from ai_engine.domain import Analysis, BoolArray
+from ai_engine.domain import Algorithm, Analysis, BoolArray
 from dicom_node import report
 from dicom_node.domain import InstanceRef, Job, Reason, SeriesVerdict
 from dicom_node.objects.ct_series import CtSeries, to_volume
@@ -68,9 +68,13 @@ def context(**changes: object) -> ObjectContext:
 
 
 def case(
-    series: CtSeries, sources: list[Path], masks: list[BoolArray] | None, about: ObjectContext | None = None
+    series: CtSeries,
+    sources: list[Path],
+    masks: list[BoolArray] | None,
+    about: ObjectContext | None = None,
+    n_asked_for: int | None = None,
 ) -> Case:
-    """Build a case with its results; ``masks`` None: nothing was analysed."""
+    """Build a case with its results; ``masks`` None: nothing was analysed; ``n_asked_for`` None: all was asked for."""
     about = about or context()
     used = SeriesVerdict(
         series.series_instance_uid, 2, "Thorax", "CT", len(sources), None if masks is not None else Reason.NO_LUNGS
@@ -85,11 +89,17 @@ def case(
         settled_at=SETTLED_AT,
         evidence={"words": "no image for 15 s; all images in 2 series", "series": {}},
     )
-    analysis = None if masks is None else analysis_of(series.volume, masks)
+    analysis = None if masks is None else _asked(analysis_of(series.volume, masks), about.algorithm, n_asked_for)
     made = Case(series, sources, analysis, about, [LOCALIZER, used], job)
     record = report.record_from_header(made.template)
     made.results.extend(report.results(job, made.template, made.analysed, made.verdicts, record, about))
     return made
+
+
+def _asked(analysis: Analysis, algorithm: Algorithm, n: int | None) -> Analysis:
+    found = analysis.findings
+    asked_for, others = (found, ()) if n is None else (found[:n], found[n:])
+    return replace(analysis, algorithm=algorithm, findings=asked_for, others=others)
 
 
 @lru_cache(maxsize=2)

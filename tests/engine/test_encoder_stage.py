@@ -1,0 +1,222 @@
+"""The encoder as a stage of the engine, and prompts: what is searched, what is reported, what is refused.
+
+Its weights are chance, so nothing here tells how well it finds: what is tested holds whatever it says.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai_engine.clip import weights as encoder_weights
+from ai_engine.domain import Analysis, ClinicalContext, CtVolume, Finding, Laterality, PointPrompt
+from ai_engine.engine import Engine
+from ai_engine.errors import UnknownWords, WeightsCorrupt, WeightsError, WeightsMissing
+from ai_engine.stages import Tier, weight_free, with_encoder, without_encoder
+from dicom_node.cases.lungs import read_crop
+from tests.support.data import data_dir, needs_data
+from tests.support.encoder import N_SCANS, PER_SCAN, encoder
+from tests.support.plain_thorax import plain_thorax, turned
+
+NOBODY = ClinicalContext()
+TWELVE, NINE = (60.0, 10.0, -10.0, 12.0), (-75.0, -20.0, 15.0, 9.0)
+# Of these weights: about one in thirty candidates of the scan below lies above the threshold, and the words "ground
+# glass" are true of about half of them.
+THRESHOLD, BIAS = 0.377, -1.535
+NARROW = "ground-glass nodules in the right lung over 5 mm"
+
+
+@pytest.fixture(scope="module")
+def scoring(tmp_path_factory: pytest.TempPathFactory) -> Tier:
+    return with_encoder(weight_free(), encoder(tmp_path_factory.mktemp("encoder"), THRESHOLD, bias=BIAS))
+
+
+@pytest.fixture(scope="module")
+def lung() -> CtVolume:
+    return read_crop(data_dir() / "ct-backgrounds" / "tcga-de-a4ma.npz")
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[str, float]]:
+    """Progress of ``everything``."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def everything(scoring: Tier, lung: CtVolume, told: list[tuple[str, float]]) -> Analysis:
+    return Engine(tier=scoring).analyse(lung, NOBODY, lambda *stage: told.append(stage))
+
+
+@pytest.fixture(scope="module")
+def narrow(scoring: Tier, lung: CtVolume) -> Analysis:
+    return Engine(tier=scoring, asked=NARROW).analyse(lung, NOBODY)
+
+
+def identity(finding: Finding) -> tuple[object, ...]:
+    """All but the number, which is that of the report."""
+    same = replace(finding, number=0)
+    return (same.candidate, same.measurements, same.location, same.descriptors, same.malignancy, same.lung_rads)
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_narrow_prompt_never_changes_what_is_searched(everything: Analysis, narrow: Analysis) -> None:
+    assert everything.others == ()
+    assert narrow.others
+    assert len(everything.findings) == len(narrow.findings) + len(narrow.others)
+    found = [*narrow.findings, *narrow.others]
+    assert {repr(identity(each)) for each in found} == {repr(identity(each)) for each in everything.findings}
+    assert narrow.lung_rads == everything.lung_rads
+    assert [each.number for each in found] == list(range(1, len(found) + 1))
+
+
+@needs_data
+@pytest.mark.slow
+def test_what_is_reported_is_what_was_asked_for(narrow: Analysis) -> None:
+    for finding in narrow.findings:
+        assert finding.measurements.mean_diameter_mm > 5
+        assert finding.location.laterality is Laterality.RIGHT
+    right_and_large = [
+        each
+        for each in narrow.others
+        if each.location.laterality is Laterality.RIGHT and each.measurements.mean_diameter_mm > 5
+    ]
+    assert right_and_large, "the words alone leave something out here, or they would not be tested"
+
+
+@needs_data
+@pytest.mark.slow
+def test_findings_score_above_the_threshold_and_are_ranked_by_volume_times_score(everything: Analysis) -> None:
+    scores = [finding.detection_score for finding in everything.findings]
+    assert len(scores) > 3
+    assert THRESHOLD <= min(scores) < max(scores) < 1
+    ranks = [finding.detection_score * finding.measurements.volume_mm3 for finding in everything.findings]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_stage_is_named_timed_and_told_of(everything: Analysis, told: list[tuple[str, float]]) -> None:
+    assert list(everything.seconds) == ["lungs", "candidates", "scoring", "segmentation", "description"]
+    fractions = [fraction for _, fraction in told]
+    assert fractions == sorted(fractions)
+    assert ("scoring", 0.45) in told
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_same_findings_are_chosen_however_the_slices_were_written(
+    scoring: Tier, lung: CtVolume, narrow: Analysis
+) -> None:
+    other = Engine(tier=scoring, asked=NARROW).analyse(turned(lung, (True, True, False)), NOBODY)
+    volumes = [[round(each.measurements.volume_mm3) for each in group] for group in (narrow.findings, narrow.others)]
+    assert [[round(each.measurements.volume_mm3) for each in group] for group in (other.findings, other.others)] == (
+        volumes
+    )
+
+
+def test_the_algorithm_names_the_encoder_its_threshold_and_the_prompt(scoring: Tier) -> None:
+    algorithm = Engine(tier=scoring, asked=NARROW).algorithm
+    by = algorithm.scored_by
+    assert by is not None
+    assert (by.threshold, by.false_positives_per_scan, by.n_scans) == (THRESHOLD, PER_SCAN, N_SCANS)
+    assert by.sha256[:12] in algorithm.stages["scoring"]
+    assert (algorithm.prompt, algorithm.family) == (NARROW, "bundled")
+
+
+def test_a_threshold_of_the_site_has_no_false_positives_that_are_known(scoring: Tier) -> None:
+    by = Engine(0.5, scoring).algorithm.scored_by
+    assert by is not None
+    assert (by.threshold, by.false_positives_per_scan, by.n_scans) == (0.5, None, None)
+
+
+def test_the_digest_changes_with_prompt_threshold_and_weights(scoring: Tier, tmp_path: Path) -> None:
+    other = with_encoder(weight_free(), encoder(tmp_path, THRESHOLD, seed=5))
+    engines = (
+        Engine(),
+        Engine(tier=scoring),
+        Engine(tier=scoring, asked=NARROW),
+        Engine(0.5, scoring),
+        Engine(tier=other),
+    )
+    assert len({engine.algorithm.digest for engine in engines}) == len(engines)
+
+
+def test_what_a_person_points_at_is_neither_scored_nor_chosen(scoring: Tier) -> None:
+    algorithm = Engine(tier=scoring, asked=NARROW).prompted(PointPrompt(1, 2, 3)).algorithm
+    assert (algorithm.scored_by, algorithm.prompt) == (None, "")
+    assert "scoring" not in algorithm.stages
+
+
+@pytest.fixture(scope="module")
+def chest() -> CtVolume:
+    """Draw a thorax with a ball of 12 mm on the left and one of 9 mm on the right."""
+    return plain_thorax([TWELVE, NINE])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reported"),
+    [
+        ("lung nodule", [12, 9]),
+        ("nodules over 10 mm", [12]),
+        ("nodules in the right lung", [9]),
+        ("nodules over 10 mm in the right lung", []),
+    ],
+)
+def test_sizes_and_places_are_understood_without_an_encoder(chest: CtVolume, asked: str, reported: list[int]) -> None:
+    analysis = Engine(asked=asked).analyse(chest, NOBODY)
+    assert [round(each.measurements.mean_diameter_mm) for each in analysis.findings] == reported
+    assert len(analysis.findings) + len(analysis.others) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("purple nodules", "purple"),
+        ("malignant nodules", "malignant"),
+        ("结节 nodules", "结节"),
+        ("a " * 25 + "ground-glass nodule", "more than 24 words"),
+    ],
+)
+def test_what_the_encoder_does_not_know_is_refused_by_name(scoring: Tier, asked: str, named: str) -> None:
+    with pytest.raises(UnknownWords, match=named):
+        Engine(tier=scoring, asked=asked)
+
+
+def test_what_an_encoder_alone_could_tell_is_refused_without_one() -> None:
+    with pytest.raises(UnknownWords, match=r"ground-glass nodules.*encoder alone"):
+        Engine(asked=NARROW)
+
+
+def test_signs_of_size_are_told_in_ascii() -> None:
+    assert Engine(asked="nodules ≥ 6 mm").algorithm.prompt == "nodules >= 6 mm"
+
+
+def test_weights_that_are_not_there_or_not_those_are_refused(tmp_path: Path) -> None:
+    weights = encoder(tmp_path, THRESHOLD)
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        with_encoder(weight_free(), encoder_weights.weights_of(tmp_path / "nowhere.safetensors", weights.sha256))
+    with pytest.raises(WeightsCorrupt):
+        with_encoder(weight_free(), encoder_weights.weights_of(weights.path, "0" * 64))
+    assert "missing" in without_encoder(weight_free()).names["candidates"]
+
+
+def test_weights_without_a_threshold_are_refused_and_that_of_their_training_is_taken(tmp_path: Path) -> None:
+    weights = encoder(tmp_path, THRESHOLD)
+    beside = weights.path.with_suffix(".json")
+    told = {"curve": [{"thresholds": {"4": 0.9}}], "places": {"validation": {"one": 10, "two": 12}}}
+    beside.write_text(json.dumps(told))
+    assert encoder_weights.operating_point(weights) == encoder_weights.OperatingPoint(0.9, 4.0, 2)
+    beside.write_text("{}")
+    with pytest.raises(WeightsError, match="at which threshold"):
+        with_encoder(weight_free(), weights)
+
+
+def test_one_place_that_several_searches_proposed_is_one_finding(scoring: Tier, chest: CtVolume) -> None:
+    analysis = Engine(0.0, scoring).analyse(chest, NOBODY)
+    centres = np.array([finding.candidate.centre_krc for finding in analysis.findings]) * chest.spacing_krc_mm
+    apart = np.linalg.norm(centres[:, None] - centres, axis=2) + 1e3 * np.eye(len(centres))
+    assert len(centres) >= 2
+    assert apart.min() >= 4
