@@ -156,8 +156,7 @@ def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Datase
     yield from (_comment(f"Completeness of the study: {fact}") for fact in report.completeness)
     yield from (text(Is.CONTAINED, codes.HISTORY, item) for item in report.used)
     if report.analysed and context.algorithm.prompt:
-        asked = f'Asked for: "{context.algorithm.prompt}".'
-        yield _comment(f"{asked} The whole of the lungs was searched; the prompt chooses what is reported.")
+        yield _comment(words.asked_for(context.algorithm.prompt, [each.analysis for each in report.analysed]))
     if report.missing:
         yield _comment(f"Not known of the patient: {', '.join(report.missing)}.")
     yield from map(_comment, _origin(context))

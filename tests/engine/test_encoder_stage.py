@@ -4,6 +4,7 @@ Its weights are chance, so nothing here tells how well it finds: what is tested 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from ai_engine.candidates import propose
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.patches import views_of
+from ai_engine.clip.published import Published, PublishedScorer
 from ai_engine.domain import (
     Analysis,
     Candidate,
@@ -28,7 +30,7 @@ from ai_engine.errors import UnknownWords, WeightsCorrupt, WeightsError, Weights
 from ai_engine.geometry import turn_of
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.scene import Scene, scene_of
-from ai_engine.stages import Tier, weight_free, with_encoder, without_encoder
+from ai_engine.stages import Beside, Tier, weight_free, with_encoder, without_encoder
 from dicom_node.cases.lungs import read_crop
 from tests.support.data import data_dir, needs_data
 from tests.support.encoder import N_SCANS, PER_SCAN, encoder
@@ -264,3 +266,22 @@ def test_one_place_that_several_searches_proposed_is_one_finding(scoring: Tier, 
     apart = np.linalg.norm(centres[:, None] - centres, axis=2) + 1e3 * np.eye(len(centres))
     assert len(centres) >= 2
     assert apart.min() >= 4
+
+
+class Half(PublishedScorer):
+    """Stands for a published network: gives every place one half."""
+
+    def score(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray:
+        return np.full(len(candidates), 0.5)
+
+
+def never() -> Published:
+    raise AssertionError("no network is needed here")
+
+
+def test_a_published_network_is_shown_beside_ours_and_decides_nothing(chest: CtVolume) -> None:
+    tier = replace(weight_free(), beside=Beside("published-clip", Half(never)))
+    shown, plain = (Engine(tier=each).analyse(chest, NOBODY) for each in (tier, weight_free()))
+    assert [finding.published_scores for finding in shown.findings] == 2 * [{"published-clip": 0.5}]
+    assert [identity(each) for each in shown.findings] == [identity(each) for each in plain.findings]
+    assert shown.algorithm == plain.algorithm

@@ -69,6 +69,10 @@ def test_a_narrow_prompt_is_said_with_the_count_of_what_else_was_found() -> None
     )
     said = texts(sr)
     assert any(text.startswith(f'Asked for: "{PROMPT}". The whole of the lungs was searched') for text in said)
+    assert any(
+        text.endswith("Lobes were not found: for each the third of the lung where most of it lies was taken.")
+        for text in said
+    )
     (other,) = [text for text in said if text.startswith("NOT LISTED HERE")]
     assert "1 other finding above threshold, the largest with 5.9 mm" in other
     assert "left upper lobe" in other
