@@ -113,3 +113,4 @@ def save(network: clip.Encoder, vocabulary: Vocabulary, path: Path) -> None:
     header = {"config": json.dumps(network.config.as_json()), "words": json.dumps(vocabulary.words)}
     path.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(weights, str(path), metadata=header)
+    path.chmod(0o644)  # the library lets nobody but the writer read it

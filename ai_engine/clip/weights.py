@@ -5,10 +5,12 @@ their training wrote. Putting both there switches the encoder on.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ai_engine.clip import wordings
 from ai_engine.clip.vocabulary import Vocabulary
 from ai_engine.errors import WeightsError
 from ai_engine.sam2.weights import Model, Weights
@@ -97,7 +99,7 @@ def vocabulary_of(weights: Weights) -> Vocabulary:
     Raises
     ------
     WeightsError
-        It holds none.
+        It holds none, or lacks some that this version scores candidates by.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - not for every process
 
@@ -106,7 +108,19 @@ def vocabulary_of(weights: Weights) -> Vocabulary:
             words = json.loads((file.metadata() or {})["words"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{weights.path} does not hold the words of an encoder") from error
-    return Vocabulary(tuple(words))
+    vocabulary = Vocabulary(tuple(words))
+    if strange := vocabulary.unknown(" ".join(_scored_by())):
+        raise WeightsError(
+            f"{weights.path} was trained without words that this version scores by: {', '.join(strange)}"
+        )
+    return vocabulary
+
+
+def _scored_by() -> Iterator[str]:
+    """Yield what the ensembles of wordings are made of."""
+    yield from (*wordings.NODULE, *wordings.OPACITY, *wordings.NOT_A_NODULE)
+    yield from (phrase for phrases in wordings.STRUCTURES.values() for phrase in phrases)
+    yield from (pattern.format("") for pattern in wordings.PATTERNS)
 
 
 def _read(path: Path) -> dict[str, Any]:

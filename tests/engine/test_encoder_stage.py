@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from ai_engine.candidates import propose
 from ai_engine.clip import weights as encoder_weights
@@ -258,6 +260,17 @@ def test_weights_without_a_threshold_are_refused_and_that_of_their_training_is_t
     beside.write_text("{}")
     with pytest.raises(WeightsError, match="at which threshold"):
         with_encoder(weight_free(), weights)
+
+
+def test_weights_that_lack_a_word_which_candidates_are_scored_by_are_refused(tmp_path: Path) -> None:
+    path = encoder(tmp_path, THRESHOLD).path
+    file = load_file(path)
+    with safe_open(str(path), framework="numpy") as opened:
+        header = opened.metadata()
+    words = [word for word in json.loads(header["words"]) if word != "bronchus"]
+    save_file(file, path, {**header, "words": json.dumps(words)})
+    with pytest.raises(WeightsError, match="without words that this version scores by: bronchus"):
+        encoder_weights.vocabulary_of(encoder_weights.weights_of(path, "0" * 64))
 
 
 def test_one_place_that_several_searches_proposed_is_one_finding(scoring: Tier, chest: CtVolume) -> None:
