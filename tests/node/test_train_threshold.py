@@ -1,0 +1,77 @@
+"""The threshold that is fixed with the encoder's weights is the one that the node then detects at."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ai_engine.candidates import propose
+from ai_engine.clip import weights as encoder_weights
+from ai_engine.evaluation.froc import Searched
+from ai_engine.sam2.weights import sha256_of
+from ai_engine.scene import scene_of
+from ai_engine.stages import weight_free, with_encoder
+from dicom_node.cases.lungs import backgrounds
+from dicom_node.cases.splits import LungUse
+from dicom_node.cli import main
+from dicom_node.cli.train_threshold import fixed
+from dicom_node.errors import NodeError
+from tests.support.data import data_dir, needs_data
+from tests.support.encoder import encoder_file
+
+
+def scan(name: str, *false_positives: float) -> Searched:
+    return Searched(name, name, (), false_positives)
+
+
+def test_the_lowest_threshold_within_the_rate_is_taken() -> None:
+    searched = [scan("a", 0.9, 0.7, 0.5), scan("b", 0.8, 0.6)]
+    assert fixed(searched, 1.0) == {"threshold": 0.8, "false_positives_per_scan": 1.0, "scans": 2}
+    assert fixed(searched, 1.4) == {"threshold": 0.8, "false_positives_per_scan": 1.0, "scans": 2}
+    assert fixed(searched, 1.5)["threshold"] == 0.7
+    assert fixed(searched, 99)["false_positives_per_scan"] == 2.5
+
+
+def test_places_that_score_alike_are_above_it_together_or_not_at_all() -> None:
+    assert fixed([scan("a", 0.9, 0.8, 0.8)], 2.0) == {"threshold": 0.9, "false_positives_per_scan": 1.0, "scans": 1}
+
+
+def test_a_rate_that_so_few_scans_cannot_tell_is_refused() -> None:
+    with pytest.raises(NodeError, match="cannot be told in 1 scans"):
+        fixed([scan("a", 0.9)], 0.5)
+
+
+def test_weights_without_metadata_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = encoder_file(tmp_path, 0.4)
+    path.with_suffix(".json").unlink()
+    assert main(["train", "threshold", "--weights", str(path), "--data", str(tmp_path)]) == 1
+    assert "not both there" in capsys.readouterr().err
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_threshold_is_not_fixed_in_a_lung_that_was_trained_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = encoder_file(tmp_path, 0.4)
+    told = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**told, "places": {"training": {"qin-lung-01-0007": 3}}}))
+    arguments = ["train", "threshold", "--weights", str(path), "--data", str(data_dir())]
+    assert main(arguments) == 1
+    assert "trained in the lung of qin-lung-01-0007" in capsys.readouterr().err
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_node_has_as_many_false_positives_as_were_written_beside_the_weights(tmp_path: Path) -> None:
+    path = encoder_file(tmp_path, 0.4)
+    arguments = ["train", "threshold", "--weights", str(path), "--data", str(data_dir()), "--false-positives", "3"]
+    assert main(arguments) == 0
+    scoring = with_encoder(weight_free(), encoder_weights.weights_of(path, sha256_of(path))).scoring
+    assert scoring is not None
+    found = [
+        scoring.above(scene, propose(scene), scoring.point.threshold)
+        for scene in (scene_of(lung.volume, lung.lungs) for lung in backgrounds(data_dir(), LungUse.VALIDATION))
+    ]
+    assert scoring.point.n_scans == len(found)
+    assert sum(map(len, found)) / len(found) == scoring.point.false_positives_per_scan == 3.0
