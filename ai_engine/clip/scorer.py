@@ -104,8 +104,11 @@ class TextScorer:
 
     def selection(self, scene: Scene, findings: Sequence[Described], prompt: Prompt | None = None) -> list[Selected]:
         """Say of each finding whether it is what the prompt asks for; nothing is searched anew."""
-        asked = self.understood() if prompt is None else prompt
         seen = self.encoder.look(views_of(scene.volume), [each.centre_krc for each in findings])
+        return self.chosen(seen, findings, self.understood() if prompt is None else prompt)
+
+    def chosen(self, seen: "Seen", findings: Sequence[Described], asked: Prompt) -> list[Selected]:
+        """Select as ``selection`` does, among places that were looked at before."""
         likeness = self.encoder.likeness(seen.vectors, self.encoder.read([asked.words]))[:, 0]
         return [
             Selected(float(like), asked.is_plain or like > _TRUE_ABOVE, asked.allows(each.diameter_mm, each.location))

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 _HOW_MANY = (0.15, 0.5, 0.25, 0.1)
 _P_BEFORE = 0.55
 # Type and calcification are what prompts ask for; a pattern is rare.
-_WEIGHT = {Attribute.TYPE: 3.0, Attribute.CALCIFICATION: 2.0, Attribute.INTERNAL: 0.3}
+_WEIGHT = {Attribute.TYPE: 4.0, Attribute.CALCIFICATION: 2.0, Attribute.INTERNAL: 0.2}
 
 _NODULE = Claim(Attribute.NODULE, YES)
 
@@ -79,11 +79,11 @@ def paraphrase(claim: Claim, rng: np.random.Generator) -> Sentence:
     return _joined([], [_any(after, rng)], frozenset({claim}), wordings.HELD_OUT_PATTERNS, rng)
 
 
-def paraphrases(claim: Claim) -> list[Sentence]:
-    """List all held-out wordings of one claim, in their first pattern."""
+def paraphrases(claim: Claim, pattern: str = wordings.HELD_OUT_PATTERNS[0]) -> list[Sentence]:
+    """List all held-out wordings of one claim, in one pattern."""
     before, after = wordings.HELD_OUT[claim]
     claims = frozenset({claim, _NODULE})
-    pattern, noun = wordings.HELD_OUT_PATTERNS[0], f"{wordings.NODULE[1]}s"
+    noun = f"{wordings.NODULE[1]}s"
     texts = [f"{phrase} {noun}" for phrase in before] + [f"{noun} {phrase}" for phrase in after]
     return [Sentence(pattern.format(text), claims) for text in texts]
 

@@ -1,7 +1,7 @@
 """Real lungs to plant nodules into: the shared CT series and lung crops, their known lesions left out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import jpeg_ls
@@ -28,7 +28,12 @@ DENSE_RADIUS_MM = 4.0
 _PURPOSE = {use: purpose for purpose, use in LUNG_USE_FOR.items()}
 
 
-def backgrounds(data_dir: Path, use: LungUse) -> Iterator[Background]:
+def names(data_dir: Path, use: LungUse) -> list[str]:
+    """Name all lungs of one use, in the order of ``backgrounds``; nothing is read."""
+    return [name for name, _ in _sources(data_dir) if lung_use(name) is use]
+
+
+def backgrounds(data_dir: Path, use: LungUse, only: Container[str] | None = None) -> Iterator[Background]:
     """Read all lungs of one use from the shared data, by name.
 
     Parameters
@@ -37,6 +42,8 @@ def backgrounds(data_dir: Path, use: LungUse) -> Iterator[Background]:
         Holds ``ct-chest/`` (DICOM) and ``ct-backgrounds/`` (crops).
     use : LungUse
         NEVER gives the lungs to test in.
+    only : container of str, optional
+        Names: the others are not read.
 
     Raises
     ------
@@ -49,6 +56,8 @@ def backgrounds(data_dir: Path, use: LungUse) -> Iterator[Background]:
     for name, source in _sources(data_dir):
         if lung_use(name) is use:
             found = True
+            if only is not None and name not in only:
+                continue
             yield _from_crop(name, source) if source.suffix == ".npz" else _from_dicom(name, source, _PURPOSE[use])
     if not found:
         raise CaseDataMissing(f"no lungs for {use} below {data_dir}")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ai_engine.training.encoder.cutting import Lung, Variation, of_composite, of
 from ai_engine.training.encoder.negatives import Negative, mined
 from ai_engine.training.encoder.places import Place, PlaceFiles, Places
 from dicom_node.cases.lidc_database import LidcDatabase, Split
-from dicom_node.cases.lungs import backgrounds
+from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
 from dicom_node.cli.training_material import Sources, composites
 from dicom_node.errors import CaseDataMissing, SettingsError
@@ -40,11 +39,12 @@ _SMOKE = {"composites": 24, "validation": 12, "shapes": 60, "lungs": 2, "negativ
 
 @dataclass(frozen=True)
 class _Lot:
-    """The composites of one split, and the lungs they lie in, read one after the other."""
+    """The composites of one split, and the names of the lungs they lie in."""
 
     split: Split
     cached: Cached
-    lungs: Iterator[Background]
+    data: Path
+    lungs: tuple[str, ...]
     seed: int
     negatives: int | None
 
@@ -67,19 +67,21 @@ def places(sources: Sources, split: Split) -> Places:
     lot = _lot(sources, split)
     files = PlaceFiles(sources.work / "places" / str(split))
     made_from = {"cut": CUT, "composites": len(lot.cached), "seed": lot.seed, "negatives": lot.negatives}
-    ratings = _ratings(LidcDatabase(), split)
-    for background in lot.lungs:
-        if files.made_from(background.name) != made_from:
-            files.write(background.name, list(_cut(lot, background, ratings)), made_from)
+    missing = [name for name in lot.lungs if files.made_from(name) != made_from]
+    print(f"places in {len(lot.lungs) - len(missing)} of {len(lot.lungs)} lungs for {split} are cached", flush=True)
+    ratings = _ratings(LidcDatabase(), split) if missing else {}
+    for background in backgrounds(lot.data, LUNG_USE_FOR[split], missing) if missing else ():
+        files.write(background.name, list(_cut(lot, background, ratings)), made_from)
     found = files.read()
     check_use(split, set(found.patients()), [series.lung for series in found.series])
     return found
 
 
 def _lot(sources: Sources, split: Split) -> _Lot:
-    if sources.data is None:
+    data = sources.data
+    if data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    lungs = backgrounds(sources.data, LUNG_USE_FOR[split])
+    lungs = names(data, LUNG_USE_FOR[split])
     if split is Split.TRAINING:
         n, seed = (_SMOKE["composites"] if sources.smoke else sources.composites), sources.seed
     else:
@@ -88,7 +90,7 @@ def _lot(sources: Sources, split: Split) -> _Lot:
         sources = replace(sources, work=sources.work / "encoder-validation")
     cached = composites(sources, split, n, seed)
     limits = (_SMOKE["lungs"], _SMOKE["negatives"]) if sources.smoke else (None, None)
-    return _Lot(split, cached, islice(lungs, limits[0]), seed, limits[1])
+    return _Lot(split, cached, data, tuple(lungs[: limits[0]]), seed, limits[1])
 
 
 def _ratings(database: LidcDatabase, split: Split) -> dict[int, Ratings]:

@@ -7,20 +7,24 @@ import pytest
 import torch
 
 from ai_engine.clip import network as clip
+from ai_engine.clip import sentences
 from ai_engine.clip.ensembles import By, ensembles_of, scores
+from ai_engine.clip.facts import Attribute, Claim
 from ai_engine.clip.loading import Seen, load, placed
 from ai_engine.clip.vocabulary import of_wordings
+from ai_engine.domain import NoduleType
 from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.training import checkpoints, journal
 from ai_engine.training.encoder import run as runs
+from ai_engine.training.encoder.anchors import Anchors, claims_of
 from ai_engine.training.encoder.batches import Pool, batch_of
 from ai_engine.training.encoder.loop import train
-from ai_engine.training.encoder.losses import losses
-from ai_engine.training.encoder.places import Places
+from ai_engine.training.encoder.losses import Said, losses
+from ai_engine.training.encoder.places import PlaceFiles, Places
 from ai_engine.training.encoder.plan import Plan, Text
 from ai_engine.training.encoder.run import Run
 from ai_engine.training.encoder.validation import Judged, auc
-from tests.support.places import some_places
+from tests.support.places import place, some_places
 
 PLAN = Plan(seed=3, steps=4, warm_up=2, batch=8, validate_every=2)
 
@@ -38,36 +42,61 @@ def losses_of(folder: Path) -> list[float]:
     return [line["loss"] for line in journal.read(folder) if "loss" in line]
 
 
+def marked(likeness: torch.Tensor, verdicts: torch.Tensor, nodules: torch.Tensor) -> torch.Tensor:
+    """Mark what the words say; everything else is even."""
+    said = Said(likeness, torch.zeros_like(likeness), torch.tensor(0.0), torch.zeros(len(likeness)))
+    return losses(said, verdicts, nodules, 1.0).text
+
+
 def test_a_sentence_that_is_true_of_two_places_is_a_positive_of_both() -> None:
-    verdicts = torch.tensor([[1.0], [1.0], [-1.0]])
-    head, nodules = torch.zeros(3), torch.tensor([1.0, 1.0, 0.0])
-    right = losses(torch.tensor([[5.0], [5.0], [-5.0]]), head, verdicts, nodules, 1.0)
-    one_missed = losses(torch.tensor([[5.0], [-5.0], [-5.0]]), head, verdicts, nodules, 1.0)
-    assert right.text < 0.02
-    assert one_missed.text > right.text + 1
+    verdicts, nodules = torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([1.0, 1.0, 0.0])
+    right = marked(torch.tensor([[5.0], [5.0], [-5.0]]), verdicts, nodules)
+    one_missed = marked(torch.tensor([[5.0], [-5.0], [-5.0]]), verdicts, nodules)
+    assert right < 0.02
+    assert one_missed > right + 1
 
 
 def test_a_pair_whose_truth_is_not_known_does_not_count() -> None:
-    head, nodules = torch.zeros(2), torch.tensor([1.0, 0.0])
-    verdicts = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    parts = [losses(torch.tensor([[2.0, x], [-2.0, -x]]), head, verdicts, nodules, 1.0).text for x in (-9.0, 9.0)]
+    verdicts, nodules = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 0.0])
+    parts = [marked(torch.tensor([[2.0, x], [-2.0, -x]]), verdicts, nodules) for x in (-9.0, 9.0)]
     assert parts[0] == parts[1]
 
 
 def test_false_pairs_do_not_outweigh_true_ones() -> None:
     logits = torch.zeros(10, 1, requires_grad=True)
     verdicts = torch.tensor([[1.0]] + [[-1.0]] * 9)
-    losses(logits, torch.zeros(10), verdicts, torch.zeros(10), 1.0).text.backward()
+    marked(logits, verdicts, torch.zeros(10)).backward()
     assert logits.grad is not None
     assert torch.isclose(logits.grad.sum(), torch.tensor(0.0), atol=1e-6)
 
 
-def test_another_kind_of_nodule_weighs_as_much_as_all_that_is_none() -> None:
+def test_nodules_of_another_kind_weigh_as_much_as_those_that_are_meant() -> None:
     logits = torch.zeros(8, 1, requires_grad=True)
-    verdicts, nodules = torch.tensor([[1.0]] + [[-1.0]] * 7), torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0])
-    losses(logits, torch.zeros(8), verdicts, nodules, 1.0).text.backward()
+    verdicts, nodules = torch.tensor([[1.0]] + [[-1.0]] * 7), torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])
+    marked(logits, verdicts, nodules).backward()
     assert logits.grad is not None
-    assert torch.isclose(logits.grad[1, 0], logits.grad[2:].sum())
+    assert torch.isclose(logits.grad[1:3].sum(), -logits.grad[0, 0])
+    assert torch.isclose(logits.grad[3:].sum(), -logits.grad[0, 0])
+
+
+def test_sentences_of_one_claim_have_one_anchor_and_those_of_others_another() -> None:
+    anchors = Anchors(128, seed=1)
+    rng = np.random.default_rng(0)
+    glass, solid = (Claim(Attribute.TYPE, kind) for kind in ("ground-glass", "solid"))
+    said = [sentences.said([claim], rng) for claim in (glass, glass, solid)]
+    one, again, other = anchors(claims_of(said)).detach()
+    assert torch.allclose(one, again)
+    assert float(one @ other) < 0.8
+
+
+def test_kinds_that_are_rare_are_drawn_as_often_as_they_are_asked_for(tmp_path: Path) -> None:
+    files = PlaceFiles(tmp_path)
+    rare = place("nodule", 999, nodule_type=NoduleType.GROUND_GLASS)
+    made = [place("nodule", i) for i in range(19)] + [rare] + [place("candidate", 50 + i) for i in range(4)]
+    files.write("site-a", made, {"cut": 1})
+    pool, plan = Pool(files.read()), Plan(steps=1)
+    drawn = [pool.draw(plan, 0, np.random.default_rng(i)).facts.values[Attribute.TYPE] for i in range(200)]
+    assert 0.2 < drawn.count("ground-glass") / 200 < 0.5
 
 
 def test_half_of_a_batch_are_nodules_and_no_text_stands_twice(places: Places) -> None:
@@ -90,8 +119,6 @@ def test_shuffled_text_deals_the_same_truths_to_other_sentences(places: Places) 
 
 def test_a_patient_that_is_left_out_is_not_drawn(tmp_path: Path) -> None:
     some_places(tmp_path, ("site-a", "site-b/one", "site-b/two"), n=2)
-    from ai_engine.training.encoder.places import PlaceFiles
-
     left = PlaceFiles(tmp_path).read(without_patient="site-b")
     assert [series.lung for series in left.series] == ["site-a"]
 

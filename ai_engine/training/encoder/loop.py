@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ai_engine.training import journal
 from ai_engine.training.checkpoints import BEST
-from ai_engine.training.encoder.batches import Pool, batch_of
-from ai_engine.training.encoder.losses import Losses, losses
+from ai_engine.training.encoder.batches import Batch, Pool, batch_of
+from ai_engine.training.encoder.losses import Losses, Said, losses
 from ai_engine.training.encoder.places import Places
 from ai_engine.training.encoder.plan import Text
 from ai_engine.training.encoder.run import Run, write
@@ -76,16 +77,22 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     run.network.train()
     with torch.autocast("cpu", torch.bfloat16):
         images, head = run.network.images(batch.fine, batch.coarse)
-    likeness = run.network.likeness(images.float(), run.network.sentences(batch.words))
-    text_weight = 0.0 if plan.text == Text.NONE else 1.0
-    parts = losses(likeness, head.float(), batch.verdicts, batch.nodules, text_weight)
+    said = _said(run, batch, images.float(), head.float())
+    parts = losses(said, batch.verdicts, batch.nodules, 0.0 if plan.text == Text.NONE else 1.0)
     run.optimiser.zero_grad(set_to_none=True)
     parts.total.backward()
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), plan.largest_gradient)
+    torch.nn.utils.clip_grad_norm_([*run.network.parameters(), *run.anchors.parameters()], plan.largest_gradient)
     run.optimiser.step()
     run.step += 1
     run.follow()
     return parts
+
+
+def _said(run: Run, batch: Batch, images: Tensor, head: Tensor) -> Said:
+    """Hold sentences and their claims against images; claims are moved by images alone, sentences by both."""
+    words, claims = run.network.sentences(batch.words), run.anchors(batch.claims)
+    apart = (1 - (words * claims.detach()).sum(1)).mean()
+    return Said(run.network.likeness(images, words), run.network.likeness(images, claims), apart, head)
 
 
 def _look(run: Run, judged: Judged, folder: Path, log: journal.Journal) -> None:

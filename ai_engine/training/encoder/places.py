@@ -105,9 +105,13 @@ class Series:
 
     def place(self, i: int) -> Place:
         """Read one place."""
-        told = dict(self.values[i])
-        facts = Facts(MappingProxyType({Attribute(name): value for name, value in told.pop("facts").items()}))
-        return Place(self.fine[i], self.coarse[i], facts, self.lung, told)
+        told = {name: value for name, value in self.values[i].items() if name != "facts"}
+        return Place(self.fine[i], self.coarse[i], self.facts(i), self.lung, told)
+
+    def facts(self, i: int) -> Facts:
+        """Say what is known of one place."""
+        known = self.values[i]["facts"]
+        return Facts(MappingProxyType({Attribute(name): value for name, value in known.items()}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +132,10 @@ class Places:
     def at(self, index: tuple[int, int]) -> Place:
         """Read one place."""
         return self.series[index[0]].place(index[1])
+
+    def facts(self, index: tuple[int, int]) -> Facts:
+        """Say what is known of one place."""
+        return self.series[index[0]].facts(index[1])
 
     def patients(self) -> Iterable[str]:
         """Name whose outlines were painted."""

@@ -15,6 +15,7 @@ from ai_engine.errors import TrainingError
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training.checkpoints import LATEST
+from ai_engine.training.encoder.anchors import Anchors
 from ai_engine.training.encoder.plan import Plan
 
 
@@ -26,6 +27,7 @@ class Run:
     vocabulary: Vocabulary
     network: clip.Encoder
     average: clip.Encoder
+    anchors: Anchors
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -52,13 +54,14 @@ def begin(plan: Plan, vocabulary: Vocabulary) -> Run:
     network = clip.build(clip.Config(len(vocabulary.words)), plan.seed)
     network = network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Run(plan, vocabulary, network, average, _optimiser(plan, network))
+    anchors = Anchors(network.config.dimension, plan.seed)
+    return Run(plan, vocabulary, network, average, anchors, _optimiser(plan, network, anchors))
 
 
-def _optimiser(plan: Plan, network: clip.Encoder) -> torch.optim.Optimizer:
-    """AdamW; biases, norms and scales are not pulled towards zero."""
+def _optimiser(plan: Plan, network: clip.Encoder, anchors: Anchors) -> torch.optim.Optimizer:
+    """AdamW; biases, norms, scales and anchors are not pulled towards zero."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+    others = [p for p in network.parameters() if p.ndim <= 1] + list(anchors.parameters())
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=plan.learning_rate)
 
@@ -70,6 +73,7 @@ def write(run: Run, folder: Path, name: str = LATEST) -> None:
         "words": list(run.vocabulary.words),
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
+        "anchors": run.anchors.state_dict(),
         "optimiser": run.optimiser.state_dict(),
         **{name: getattr(run, name) for name in ("step", "seconds", "best", "curve", "first_losses")},
     }
@@ -95,6 +99,7 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
         raise TrainingError(f"the run in {folder} knows other words than this version")
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])
+    run.anchors.load_state_dict(state["anchors"])
     run.optimiser.load_state_dict(state["optimiser"])
     for each in ("step", "seconds", "best", "curve", "first_losses"):
         setattr(run, each, state[each])

@@ -1,19 +1,24 @@
 """How good an encoder is in the middle of a run: patients and lungs kept for this, at the search's own places."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
-from ai_engine.clip import sentences, wordings
+from ai_engine.clip import sentences
 from ai_engine.clip.ensembles import By, ensembles_of, scores
-from ai_engine.clip.facts import Attribute, Claim
+from ai_engine.clip.facts import YES, Attribute, Claim
 from ai_engine.clip.loading import Loaded, Seen, shown
-from ai_engine.domain import FloatArray
+from ai_engine.domain import FloatArray, NoduleType
 from ai_engine.training.encoder.augment import plain
 from ai_engine.training.encoder.places import Place, Places
 
 FALSE_POSITIVES = (1.0, 2.0, 4.0, 8.0)
+_TYPES = tuple(str(kind) for kind in NoduleType)
+_ASKED = {
+    **{name: Claim(Attribute.TYPE, name) for name in _TYPES},
+    "calcified": Claim(Attribute.CALCIFICATION, YES),
+}
 _AT_ONCE = 32
 
 
@@ -31,9 +36,8 @@ class Validation:
         The same -> that threshold.
     sensitivity_head : float
         Mean over the same numbers of false positives, by the head.
-    types : float
-        Mean over solid, part-solid and ground-glass of how often a held-out paraphrase is judged rightly: the mean of
-        its true and its false cases, at a likeness of 0.
+    told_apart : dict
+        What prompts choose by (solid, ..., calcified) -> how well held-out paraphrases tell it, among nodules.
     """
 
     auc: float
@@ -41,7 +45,13 @@ class Validation:
     sensitivity: dict[str, float]
     thresholds: dict[str, float]
     sensitivity_head: float
-    types: float
+    told_apart: "dict[str, ToldApart]"
+
+    @property
+    def types(self) -> float:
+        """Mean over solid, part-solid and ground-glass of how often they are judged rightly."""
+        rates = [each.rightly for name, each in self.told_apart.items() if name in _TYPES]
+        return float(np.mean(rates)) if rates else float("nan")
 
     @property
     def mean_sensitivity(self) -> float:
@@ -53,7 +63,27 @@ class Validation:
         told: dict[str, object] = {name: round(getattr(self, name), 4) for name in ("auc", "auc_head", "types")}
         told["sensitivity_head"] = round(self.sensitivity_head, 4)
         told["mean_sensitivity"] = round(self.mean_sensitivity, 4)
+        told["told_apart"] = {name: asdict(each) for name, each in self.told_apart.items()}
         return {**told, "sensitivity": self.sensitivity, "thresholds": self.thresholds}
+
+
+@dataclass(frozen=True)
+class ToldApart:
+    """How well the held-out paraphrases of a claim tell nodules apart.
+
+    Attributes
+    ----------
+    rightly : float
+        Mean of the shares of true and of false cases judged rightly at a likeness of 0, over the paraphrases.
+    auc : float
+        True against false cases, over the paraphrases.
+    n : int
+        True cases.
+    """
+
+    rightly: float
+    auc: float
+    n: int
 
 
 class Judged:
@@ -92,7 +122,7 @@ class Judged:
             sensitivity=sensitivity,
             thresholds=thresholds,
             sensitivity_head=float(np.mean([np.mean(by_head[nodule] > at) for at in by_head_at])),
-            types=self._types(loaded, Seen(seen.vectors[nodule], seen.head[nodule]), nodule),
+            told_apart=self._told_apart(loaded, seen.vectors[nodule], nodule),
         )
 
     def _seen(self, loaded: Loaded) -> Seen:
@@ -113,13 +143,14 @@ class Judged:
         at = {f"{n:g}": min(round(n * self._n_scans), len(falling) - 1) for n in FALSE_POSITIVES}
         return {name: float(falling[i]) for name, i in at.items()}
 
-    def _types(self, loaded: Loaded, seen: Seen, nodule: np.ndarray) -> float:
+    def _told_apart(self, loaded: Loaded, vectors: FloatArray, nodule: np.ndarray) -> dict[str, ToldApart]:
         nodules = [place for place, is_one in zip(self._places, nodule, strict=True) if is_one]
-        rates = []
-        for claim in wordings.HELD_OUT:
-            if claim.attribute is Attribute.TYPE:
-                rates += _judged_rightly(loaded, seen, nodules, claim)
-        return float(np.mean(rates)) if rates else float("nan")
+        found = {}
+        for name, claim in _ASKED.items():
+            truth = np.array([place.facts.verdict([claim]) for place in nodules])
+            if (truth == 1).any() and (truth == -1).any():
+                found[name] = _apart(loaded, vectors, truth, claim)
+        return found
 
 
 def _stacked(places: list[Place]) -> tuple[np.ndarray, np.ndarray]:
@@ -127,13 +158,13 @@ def _stacked(places: list[Place]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([fine for fine, _ in cubes]), np.stack([coarse for _, coarse in cubes])
 
 
-def _judged_rightly(loaded: Loaded, seen: Seen, nodules: list[Place], claim: Claim) -> list[float]:
+def _apart(loaded: Loaded, vectors: FloatArray, truth: np.ndarray, claim: Claim) -> ToldApart:
     texts = [sentence.text for sentence in sentences.paraphrases(claim)]
-    said_so = loaded.likeness(seen.vectors, loaded.read(texts)) > 0
-    truth = np.array([place.facts.verdict([claim]) for place in nodules])
-    if not ((truth == 1).any() and (truth == -1).any()):
-        return []
-    return [float((said_so[truth == 1].mean() + (~said_so[truth == -1]).mean()) / 2)]
+    likeness = loaded.likeness(vectors, loaded.read(texts))
+    true, false = likeness[truth == 1], likeness[truth == -1]
+    rightly = (np.mean(true > 0) + np.mean(false <= 0)) / 2
+    areas = [auc(true[:, i], false[:, i]) for i in range(len(texts))]
+    return ToldApart(round(float(rightly), 4), round(float(np.mean(areas)), 4), len(true))
 
 
 def auc(positives: FloatArray, negatives: FloatArray) -> float:
