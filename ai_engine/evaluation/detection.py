@@ -177,6 +177,18 @@ def matched(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> t
     return Searched(exam.lung, exam.scan, tuple(targets), tuple(float(values[i]) for i in wrong)), wrong
 
 
+def hits(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> dict[str, int]:
+    """Give the index of the best candidate on each nodule that is to be found, by its name; matched as ``matched``."""
+    values = np.asarray(scores, dtype=np.float64)
+    belongs = _nearest(exam, candidates)
+    best = {}
+    for number, truth in enumerate(exam.truths):
+        mine = np.nonzero(belongs == number)[0]
+        if truth.standing is Standing.TARGET and len(mine):
+            best[truth.name] = int(mine[values[mine].argmax()])
+    return best
+
+
 def _nearest(exam: Exam, candidates: Sequence[Candidate]) -> NDArray[np.int_]:
     """Give the number of the truth that each candidate hits, (n,) int; -1 for none."""
     if not exam.truths or not candidates:

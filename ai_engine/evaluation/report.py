@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
-from typing import Any
+from typing import Any, TypeVar
 
 from ai_engine.evaluation.confidence import ConfidenceFigures, confidence_figures
 from ai_engine.evaluation.domain import Material, Protocol, Row
 from ai_engine.evaluation.following import Followed
 from ai_engine.evaluation.scores import Scores
+
+_T = TypeVar("_T")
 
 #: Lower ends of the size bands, mean diameter in mm.
 BANDS_MM = (0.0, 6.0, 8.0, 15.0, 30.0)
@@ -63,9 +65,9 @@ class Report:
         return figures
 
 
-def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
+def grouped(rows: Iterable[_T], key: Callable[[_T], Any]) -> dict[Any, list[_T]]:
     """Group rows by a key, in order of first appearance."""
-    groups: dict[Any, list[Row]] = {}
+    groups: dict[Any, list[_T]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups

@@ -1,6 +1,6 @@
 """Nodule shapes for composites: the outlines of single readers, from the LIDC database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -16,7 +16,11 @@ WHOLE = 0.98
 
 
 def nodule_shapes(
-    database: LidcDatabase, split: Split, limit: int | None = None, seed: int = 1
+    database: LidcDatabase,
+    split: Split,
+    limit: int | None = None,
+    seed: int = 1,
+    wanted: Callable[[Annotation], bool] = lambda annotation: True,
 ) -> Iterator[NoduleShape]:
     """Draw the nodules of one split in random order, each as one reader outlined and rated it.
 
@@ -31,11 +35,15 @@ def nodule_shapes(
         At most so many.
     seed : int
         The same seed gives the same order.
+    wanted : callable
+        Which annotations: asked before their outlines are filled, which takes long.
     """
     given = 0
     for annotation in _annotations(database, split, np.random.default_rng(seed)):
         if limit is not None and given >= limit:
             return
+        if not wanted(annotation):
+            continue
         outline = database.mask(annotation)
         if _usable(outline):
             given += 1

@@ -1,0 +1,101 @@
+"""Planted mixtures: solid, part-solid, ground-glass and calcified outlines in turn, 5 to 30 mm.
+
+In real lungs four of five nodules are solid: a prompt that selects everything would look right there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ai_engine.clip import facts as clip_facts
+from ai_engine.clip.facts import NO, YES, Attribute, Facts
+from ai_engine.composites import NoduleShape, PlantedNodule, PlantedScan
+from ai_engine.describe import locate
+from ai_engine.domain import NoduleType
+from ai_engine.evaluation.language import Planted
+from ai_engine.evaluation.language_prompts import CALCIFIED
+from ai_engine.evaluation.scores import diameter_mm, segment_of
+from ai_engine.lungs import Lungs
+from dicom_node.cases.lidc_database import Annotation, LidcDatabase, Split
+from dicom_node.cases.shapes import nodule_shapes
+
+DIAMETER_MM = (5.0, 30.0)
+#: Tried in each copy of a lung: two of each kind.
+PER_SCAN = 8
+
+_ABSENT = 6
+# What is painted follows the reader's texture by chance: these make a kind likely, and the painted one is the truth.
+_KINDS: tuple[Callable[[Annotation], bool], ...] = (
+    lambda each: each.ratings.texture == 5 and each.ratings.calcification == _ABSENT,
+    lambda each: each.ratings.texture == 3 and each.ratings.calcification == _ABSENT,
+    lambda each: each.ratings.texture == 1 and each.ratings.calcification == _ABSENT,
+    lambda each: each.ratings.texture >= 4 and each.ratings.calcification < _ABSENT,
+)
+
+
+@dataclass
+class Mixture:
+    """Outlines of one split, drawn by kind in turn; a kind that runs out begins again, in other places.
+
+    Attributes
+    ----------
+    calcified : set of int
+        Annotations drawn so far to which their reader gave a pattern of calcium.
+    """
+
+    database: LidcDatabase
+    split: Split
+    seed: int
+    calcified: set[int] = field(default_factory=set)
+
+    def shapes(self) -> Iterator[NoduleShape]:
+        """Yield outlines without end, unless a kind has none at all."""
+        kinds = [self._again_and_again(wanted) for wanted in _KINDS]
+        while True:
+            for kind in kinds:
+                shape = next(kind, None)
+                if shape is None:
+                    return
+                if shape.calcification < _ABSENT:
+                    self.calcified.add(shape.annotation_id)
+                yield shape
+
+    def planted(self, scan: PlantedScan, lungs: Lungs) -> dict[str, Planted]:
+        """Say what is true of the nodules of a copy, by the names that ``detection_exams.Copy`` gives them."""
+        return {
+            f"{nodule.patient_id} annotation {nodule.annotation_id}": found
+            for nodule in scan.nodules
+            if (found := self._planted(scan, nodule, lungs)) is not None
+        }
+
+    def _planted(self, scan: PlantedScan, nodule: PlantedNodule, lungs: Lungs) -> Planted | None:
+        outline = segment_of(scan.labels == nodule.number)
+        if outline is None:
+            return None
+        diameter = diameter_mm(outline.mask, scan.volume.spacing_krc_mm)
+        is_calcified = nodule.annotation_id in self.calcified and nodule.nodule_type is not NoduleType.GROUND_GLASS
+        return Planted(
+            name=f"{nodule.patient_id} annotation {nodule.annotation_id} in {scan.lung}",
+            lung=scan.lung.split("/")[0],
+            renderer=str(scan.renderer),
+            kind=CALCIFIED if is_calcified else str(nodule.nodule_type),
+            facts=_facts(nodule.nodule_type, diameter, is_calcified),
+            diameter_mm=diameter,
+            location=locate(lungs, outline),
+        )
+
+    def _again_and_again(self, wanted: Callable[[Annotation], bool]) -> Iterator[NoduleShape]:
+        found = True
+        while found:
+            found = False
+            for shape in nodule_shapes(self.database, self.split, seed=self.seed, wanted=wanted):
+                low, high = DIAMETER_MM
+                if low <= diameter_mm(shape.mask, shape.spacing_krc_mm) <= high:
+                    found = True
+                    yield shape
+
+
+def _facts(kind: NoduleType, diameter: float, is_calcified: bool) -> Facts:
+    known = dict(clip_facts.of_nodule(kind, diameter, None).values)
+    known[Attribute.CALCIFICATION] = YES if is_calcified else NO
+    return Facts(MappingProxyType(known))

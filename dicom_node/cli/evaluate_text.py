@@ -1,0 +1,177 @@
+"""``emerald evaluate text``: whether a prompt in new words selects what it means, and what the text is worth."""
+
+import argparse
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from ai_engine.candidates import Proposer
+from ai_engine.clip.ensembles import By
+from ai_engine.composites.domain import Renderer
+from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged, proposed
+from ai_engine.evaluation.froc import Searched
+from ai_engine.evaluation.language import Answered, Asked, Planted, answered
+from ai_engine.evaluation.language_prompts import asked_of
+from ai_engine.evaluation.language_report import LanguageReport, as_json, markdown
+from ai_engine.stages import weight_free
+from dicom_node import node
+from dicom_node.cases.detection_exams import Copy, known_lesions
+from dicom_node.cases.lidc_database import LidcDatabase, Split
+from dicom_node.cases.mixtures import DIAMETER_MM, PER_SCAN, Mixture
+from dicom_node.cli.detection_scorers import Weights, weights_of
+from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.errors import SettingsError
+
+#: The head of a network that was trained without any text.
+WITHOUT_TEXT = "trained without text"
+
+
+def add(subjects: Commands) -> None:
+    """Add the command to the parser of ``emerald evaluate``."""
+    parser = subjects.add_parser(
+        "text",
+        help="what prompts select, and what the text is worth",
+        description="Plant as many solid, part-solid, ground-glass and calcified nodules of test patients into whole "
+        "lungs that the network never saw, ask for them in words that no training sentence holds, and print precision "
+        "and recall of each; then rank the same candidates with the text, with the text shuffled between classes, by "
+        "the head alone, and by networks trained without text. Writes text.md and text.json.",
+    )
+    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
+    parser.add_argument("--planted", type=int, default=320, metavar="N", help="nodules, over all renderers (320)")
+    parser.add_argument("--renderer", choices=[str(each) for each in Renderer], help="only this one (both)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder that is asked")
+    parser.add_argument(
+        "--folds",
+        type=Path,
+        metavar="DIR",
+        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too",
+    )
+    parser.add_argument("--weights-without-text", type=Path, metavar="FILE", help="as --weights, trained without text")
+    parser.add_argument("--folds-without-text", type=Path, metavar="DIR", help="as --folds, trained without text")
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=["test", "validation"],
+        help="validation: outlines and lungs that thresholds are set on, instead (test)",
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of outlines and places (1)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, print the tables and write them."""
+    if arguments.weights is None and arguments.folds is None:
+        raise SettingsError("--weights", "say with --weights or --folds which encoder is asked")
+    asked = weights_of(arguments.weights, arguments.folds)
+    plain = weights_of(arguments.weights_without_text, arguments.folds_without_text)
+    gathered = _Gathered(asked, plain)
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
+        task = bar.add_task("")
+        for copy, mixture in _copies(arguments, asked):
+            exam = copy.exam()
+            bar.update(task, description=exam.scan)
+            gathered.add(exam, copy, mixture)
+    report = _report(arguments, gathered)
+    write(report, arguments.out)
+    print(markdown(report))
+    return 0
+
+
+@dataclass
+class _Gathered:
+    """What came out so far; memory holds one scan."""
+
+    weights: Weights
+    without_text: Weights
+    asked: list[Asked] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    ranked: dict[str, list[Searched]] = field(default_factory=dict)
+
+    def add(self, exam: Exam, copy: Copy, mixture: Mixture) -> None:
+        """Search one scan, ask all prompts of its nodules, and rank its candidates in all ways."""
+        found = proposed(exam, Proposer())
+        scorers = self.weights.scorers_for(copy.scan.lung)
+        for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung), pictured=0).items():
+            self.ranked.setdefault(name, []).append(each.searched)
+        truths = mixture.planted(copy.scan, found.scene.lungs)
+        counted = {name: truths[name] for name in (target.name for target in found.searched.targets)}
+        answers = list(self._answers(exam, found, scorers, counted))
+        self.answers += answers
+        told = Counter(each.planted.kind for each in answers)
+        self.lost += Counter(each.kind for each in counted.values()) - told
+
+    def _answers(
+        self, exam: Exam, found: Proposed, scorers: Mapping[str, Scorer], truths: Mapping[str, Planted]
+    ) -> Iterator[Answered]:
+        asking = scorers[str(By.TEXT)].scorer  # type: ignore[attr-defined]
+        if not self.asked:
+            self.asked = asked_of(asking.encoder.vocabulary)
+        return answered(exam, found, asking, weight_free().segmenter, self.asked, truths.__getitem__)
+
+    def _ranking(self, scorers: Mapping[str, Scorer], lung: str) -> dict[str, Scorer]:
+        ranking = dict(scorers)
+        plain = self.without_text.scorers_for(lung).get(str(By.HEAD))
+        if plain is not None:
+            ranking[WITHOUT_TEXT] = plain
+        return ranking
+
+
+def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[tuple[Copy, Mixture]]:
+    """Plant both renderers in turn, with the same outlines in the same lungs."""
+    from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
+
+    split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
+    lungs = list(weights.lungs(data, split))
+    known = {lung.name: known_lesions(data, lung) for lung in lungs}
+    renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
+    how = Planting(PER_SCAN, smallest_mm=DIAMETER_MM[0], seed=arguments.seed, held_out=weights.held_out)
+    for renderer in renderers:
+        mixture = Mixture(LidcDatabase(), split, arguments.seed)
+        n = -(-arguments.planted // len(renderers))
+        scans = planted_scans(mixture.shapes(), lungs, split, renderer, n, how)
+        for number, (scan, lung) in enumerate(scans, start=1):
+            yield Copy(scan, known[lung.name], how.smallest_mm, number), mixture
+
+
+def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageReport:
+    low, high = DIAMETER_MM
+    facts = {
+        "version": node.software_version(),
+        "weights": gathered.weights.told,
+        "weights without text": gathered.without_text.told,
+        "seed of outlines and places": str(arguments.seed),
+        "mixture": f"outlines of {low:g} to {high:g} mm, a quarter each by their readers' ratings; what was painted "
+        f"is the truth: {_numbers(gathered)}",
+        "asked at": "the best-scored candidate on each nodule, outlined by region growing, as the node would",
+    }
+    return LanguageReport(_command(arguments), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked)
+
+
+def _numbers(gathered: _Gathered) -> str:
+    there = Counter(each.planted.kind for each in gathered.answers) + gathered.lost
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(there.items()))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    words = ["emerald", "evaluate", "text", "--out", arguments.out.name, "--planted", str(arguments.planted)]
+    words += ["--renderer", arguments.renderer] if arguments.renderer else []
+    paths: Sequence[str] = ("weights", "folds", "weights_without_text", "folds_without_text")
+    for name in paths:
+        if getattr(arguments, name):
+            words += [f"--{name.replace('_', '-')}", getattr(arguments, name).name]
+    words += ["--split", arguments.split] if arguments.split != "test" else []
+    return shlex.join([*words, "--seed", str(arguments.seed)])
+
+
+def write(report: LanguageReport, folder: Path) -> None:
+    """Write Markdown and JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "text.md").write_text(markdown(report), encoding="utf-8")
+    (folder / "text.json").write_text(json.dumps(as_json(report), indent=1), encoding="utf-8")
