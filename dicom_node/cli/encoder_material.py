@@ -17,6 +17,7 @@ from ai_engine.scene import scene_of
 from ai_engine.training.encoder.cutting import Lung, Variation, of_composite, of_negative
 from ai_engine.training.encoder.negatives import Negative, mined
 from ai_engine.training.encoder.places import Place, PlaceFiles, Places
+from ai_engine.training.encoder.plan import Text
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
@@ -142,9 +143,10 @@ def check_held_out(found: Places, patient: str | None) -> None:
         raise SettingsError("--hold-out", f"{patient} is none of the training lungs {', '.join(patients)}")
 
 
-def folder_of(work: Path, held_out: str | None) -> Path:
-    """Say where a run's checkpoints lie: a fold has a folder of its own beside the others."""
-    return work / ("encoder" if held_out is None else f"encoder-without-{held_out}")
+def folder_of(work: Path, held_out: str | None, text: str = Text.TRUE) -> Path:
+    """Say where a run's checkpoints lie: each fold, and each way with text, has a folder of its own."""
+    name = "encoder" if held_out is None else f"encoder-without-{held_out}"
+    return work / (name if text == Text.TRUE else f"{name}-text-{text}")
 
 
 def told_of(found: Places) -> dict[str, Any]:

@@ -36,55 +36,77 @@ _SMOKE = {"steps": 30, "batch": 16, "warm_up": 5, "validate_every": 15}
 
 def train(arguments: argparse.Namespace) -> int:
     """Begin a run, or go on with it."""
-    folder = folder_of(arguments.work, arguments.hold_out)
+    folder = folder_of(arguments.work, arguments.hold_out, arguments.text)
+    if (folder / checkpoints.LATEST).is_file() and not arguments.resume:
+        raise SettingsError("--work", f"{folder} holds a run; go on with --resume, or take another folder")
+    with told_errors():
+        training, validation = (places(sources_of(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
+        run = train_one(arguments, training, validation, arguments.hold_out)
+        if arguments.smoke:
+            exported(folder, folder / f"{CONFIGURATION}.safetensors")
+    print(said_of(run))
+    return 0
+
+
+def train_one(arguments: argparse.Namespace, training: Places, validation: Places, held_out: str | None) -> runs.Run:
+    """Train one network without one patient's lung; a run that was cut off goes on.
+
+    Raises
+    ------
+    SettingsError
+        That lung is none of those that are trained in.
+    TrainingError
+        The run in the folder is of another plan.
+    """
+    check_held_out(training, held_out)
+    folder = folder_of(arguments.work, held_out, arguments.text)
     folder.mkdir(parents=True, exist_ok=True)
     cut_off = (folder / checkpoints.LATEST).is_file()
-    if cut_off and not arguments.resume:
-        raise SettingsError("--work", f"{folder} holds a run; go on with --resume, or take another folder")
-    with _told_errors():
-        plan = _plan(arguments, checkpoints.read(folder)["plan"] if cut_off else None)
-        training, validation = (places(_sources(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
-        check_held_out(training, arguments.hold_out)
-        learnt_from = Places(tuple(each for each in training.series if each.patient != arguments.hold_out))
-        run = runs.begin(plan, of_wordings())
-        if cut_off:
-            runs.restore(run, folder)
-        else:
-            told = {"training": told_of(learnt_from), "validation": told_of(validation)}
-            (folder / _BEGUN).write_text(json.dumps({**_circumstances(), "places": told}), encoding="utf-8")
-        with _shown() as watch:
-            train_run(run, learnt_from, Judged(validation), folder, watch)
-        if arguments.smoke:
-            _exported(folder, folder / f"{CONFIGURATION}.safetensors")
-    print(f"best of validation {run.best:.3f} after {run.step} steps and {run.seconds:.0f} s; {_last(run.curve)}")
-    return 0
+    plan = plan_of(arguments, checkpoints.read(folder)["plan"] if cut_off else None, held_out)
+    learnt_from = Places(tuple(each for each in training.series if each.patient != held_out))
+    run = runs.begin(plan, of_wordings())
+    if cut_off:
+        runs.restore(run, folder)
+    else:
+        told = {"training": told_of(learnt_from), "validation": told_of(validation)}
+        (folder / _BEGUN).write_text(json.dumps({**_circumstances(), "places": told}), encoding="utf-8")
+    with _shown() as watch:
+        train_run(run, learnt_from, Judged(validation), folder, watch)
+    return run
+
+
+def said_of(run: runs.Run) -> str:
+    """Say how far a run came."""
+    return f"best of validation {run.best:.3f} after {run.step} steps and {run.seconds:.0f} s; {_last(run.curve)}"
 
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the best weights of a run where the node finds them; 1 if those that are there did better."""
     bundled = Path(str(resources.files("ai_engine.clip").joinpath("weights", f"{CONFIGURATION}.safetensors")))
     to: Path = arguments.to or bundled
-    folder = folder_of(arguments.work, arguments.hold_out)
-    with _told_errors():
+    folder = folder_of(arguments.work, arguments.hold_out, arguments.text)
+    with told_errors():
         best, there = checkpoints.read(folder, checkpoints.BEST)["best"], to.with_suffix(".json")
         if there.is_file() and (before := json.loads(there.read_text(encoding="utf-8"))["best"]) >= best:
             print(
                 f"{to} has a mean sensitivity of {before:.3f} on validation, this run {best:.3f}: nothing was written"
             )
             return 1
-        metadata = _exported(folder, to)
+        metadata = exported(folder, to)
     print(f"{to}: step {metadata['steps']}, {metadata['size'] / 1e6:.1f} MB, {_last(metadata['curve'])}")
     return 0
 
 
-def _exported(folder: Path, to: Path) -> dict[str, Any]:
+def exported(folder: Path, to: Path) -> dict[str, Any]:
+    """Write the best weights of a run, and beside them what they are; that is returned."""
     begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))
     metadata = runs.export(folder, checkpoints.BEST, {"configuration": CONFIGURATION, **begun}, to)
     to.with_suffix(".json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
     return metadata
 
 
-def _sources(arguments: argparse.Namespace) -> Sources:
+def sources_of(arguments: argparse.Namespace) -> Sources:
+    """Say where places come from."""
     return Sources(
         work=arguments.work,
         data=arguments.data,
@@ -96,13 +118,13 @@ def _sources(arguments: argparse.Namespace) -> Sources:
     )
 
 
-def _plan(arguments: argparse.Namespace, begun: dict[str, Any] | None) -> Plan:
+def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_out: str | None) -> Plan:
     """Plan of the arguments; a run that goes on keeps its own, but may be made longer."""
     length = {"steps": arguments.steps, "hours": arguments.hours}
     asked = {name: value for name, value in length.items() if value is not None}
     if begun is not None:
         return Plan(**{**begun, **asked})
-    chosen = {"seed": arguments.seed, "held_out": arguments.hold_out, "text": arguments.text}
+    chosen = {"seed": arguments.seed, "held_out": held_out, "text": arguments.text}
     if arguments.smoke:
         return Plan(**{**_SMOKE, **asked, **chosen})
     return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})
@@ -128,7 +150,7 @@ def _last(curve: list[dict[str, Any]]) -> str:
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def told_errors() -> Iterator[None]:
     """Say what the engine refuses as the command line says its own."""
     try:
         yield

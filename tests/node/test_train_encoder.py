@@ -1,6 +1,7 @@
 """``emerald train encoder``: the smoke run, from outlines in real lungs to weights that score, through the guard."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,29 @@ def test_a_fold_leaves_one_patient_out_and_changes_nothing_else(smoke: Path) -> 
     assert left_out
     assert set(whole["places"]["training"]) - left_out == set(fold["places"]["training"])
     assert whole["places"]["validation"] == fold["places"]["validation"]
+
+
+@needs_data
+@pytest.mark.slow
+def test_all_folds_are_trained_once_and_the_shipped_network_last(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(smoke, tmp_path / "work", ignore=shutil.ignore_patterns("encoder", "encoder-without*"))
+    words = command(tmp_path / "work", "--folds", "--steps", "2")
+    patients = sorted({series.patient for series in PlaceFiles(smoke / "places" / "training").read().series})
+    assert main(words) == 0
+    folds = tmp_path / "work" / "folds"
+    assert sorted(path.stem for path in folds.glob("*.safetensors")) == patients
+    for patient in patients:
+        told = json.loads((folds / f"{patient}.json").read_text())
+        assert patient not in {lung.split("/")[0] for lung in told["places"]["training"]}
+    whole = json.loads((tmp_path / "work" / "encoder" / "encoder.json").read_text())
+    assert {lung.split("/")[0] for lung in whole["places"]["training"]} == set(patients)
+    (folds / f"{patients[0]}.safetensors").unlink()
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().out.count("done before") == len(patients)
+    assert (folds / f"{patients[0]}.safetensors").is_file()
 
 
 @needs_data
