@@ -59,6 +59,21 @@ def look_at(scene: Scene, candidate: Candidate, segment: Segment) -> Look:
     return Look(descriptors, locate(scene.lungs, segment), solid)
 
 
+def faint_share(volume: CtVolume, segment: Segment) -> float | None:
+    """Share of a segment that is fainter than solid, its outermost layer left out: that is part lung anywhere.
+
+    Returns
+    -------
+    float or None
+        None where the segment is nothing but that layer.
+    """
+    reach = [1 if axis == 0 else max(round(1.0 / mm), 1) for axis, mm in enumerate(volume.spacing_krc_mm)]
+    inside = ndimage.binary_erosion(segment.mask, np.ones([2 * n + 1 for n in reach], dtype=bool))
+    if not inside.any():
+        return None
+    return float((volume.hu[segment.box][inside] < SOLID_ABOVE_HU).mean())
+
+
 def solid_part(volume: CtVolume, segment: Segment) -> Segment | None:
     """Find the largest part of a segment that is solid and thicker than a vessel, or None."""
     hu = volume.hu[segment.box]

@@ -220,7 +220,8 @@ class Engine:
             except EmptySegment:
                 continue
             if not (taken[segment.box] & segment.mask).any():
-                kept.append(_Detected(candidate, segment))
+                scoring = self._tier.scoring
+                kept.append(_Detected(scoring.outlined(scene, candidate, segment) if scoring else candidate, segment))
                 taken[segment.box] |= segment.mask
         return kept
 

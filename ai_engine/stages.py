@@ -19,6 +19,7 @@ from ai_engine.clip.published import Published, PublishedScorer
 from ai_engine.clip.scorer import TextScorer
 from ai_engine.clip.vocabulary import LONGEST, Vocabulary, of_wordings, split
 from ai_engine.clip.weights import OperatingPoint
+from ai_engine.describe import faint_share
 from ai_engine.domain import Candidate, Channel, CtVolume, ScoredBy, Segment
 from ai_engine.errors import UnknownWords, WeightsMissing
 from ai_engine.lungs import Lungs, ThresholdLungs
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ai_engine.sam2.loading import Loaded
 
 
+# A nodule with more ground glass than this inside its outline is subsolid.
+_SUBSOLID_SHARE = 0.25
 # What sizes are written with, as it can stand in objects of any character set.
 _IN_ASCII = str.maketrans({"≥": ">=", "≤": "<=", "–": "-", "’": "'", "“": '"', "”": '"'})
 
@@ -94,7 +97,12 @@ class Scoring:
         scores = self.scorer.score(scene, candidates)
         scored = [replace(each, score=float(s)) for each, s in zip(candidates, scores, strict=True) if s >= threshold]
         kept = merged(scored, [each.score for each in scored], scene.volume.spacing_krc_mm)
-        return [_of_its_kind(scene, scored[i]) for i in kept]
+        return [_of_kind(scored[i], is_faint=is_faint(scene, scored[i].centre_krc)) for i in kept]
+
+    def outlined(self, scene: Scene, candidate: Candidate, segment: Segment) -> Candidate:
+        """Give a candidate the channel that its outline shows: a part-solid nodule may be solid in the middle."""
+        share = faint_share(scene.volume, segment)
+        return candidate if share is None else _of_kind(candidate, is_faint=share > _SUBSOLID_SHARE)
 
     def named(self, threshold: float | None) -> ScoredBy:
         """Say what scores; ``threshold`` is the site's own, and nothing is known of its false positives."""
@@ -105,12 +113,10 @@ class Scoring:
         return ScoredBy(name, self.version, self.weights, point.threshold, per_scan, n_scans)
 
 
-def _of_its_kind(scene: Scene, candidate: Candidate) -> Candidate:
-    """Give a candidate the channel of what lies in its middle: several searches may have proposed one place."""
-    if is_faint(scene, candidate.centre_krc):
-        return replace(candidate, channel=Channel.GROUND_GLASS)
+def _of_kind(candidate: Candidate, *, is_faint: bool) -> Candidate:
+    """Set the channel by what is there: several searches may have proposed one place."""
     solid = Channel.MASS if candidate.channel is Channel.MASS else Channel.SOLID
-    return replace(candidate, channel=solid)
+    return replace(candidate, channel=Channel.GROUND_GLASS if is_faint else solid)
 
 
 @dataclass(frozen=True)

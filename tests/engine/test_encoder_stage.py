@@ -17,15 +17,18 @@ from ai_engine.candidates import propose
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.patches import views_of
 from ai_engine.clip.published import Published, PublishedScorer
+from ai_engine.describe import faint_share
 from ai_engine.domain import (
     Analysis,
     Candidate,
+    Channel,
     ClinicalContext,
     CtVolume,
     Finding,
     FloatArray,
     Laterality,
     PointPrompt,
+    Segment,
 )
 from ai_engine.engine import Engine
 from ai_engine.errors import UnknownWords, WeightsCorrupt, WeightsError, WeightsMissing
@@ -298,3 +301,42 @@ def test_a_published_network_is_shown_beside_ours_and_decides_nothing(chest: CtV
     assert [finding.published_scores for finding in shown.findings] == 2 * [{"published-clip": 0.5}]
     assert [identity(each) for each in shown.findings] == [identity(each) for each in plain.findings]
     assert shown.algorithm == plain.algorithm
+
+
+class OnlyVolume:
+    """All of a scene that an outline's kind is told from."""
+
+    def __init__(self, volume: CtVolume) -> None:
+        self.volume = volume
+
+
+@pytest.mark.parametrize(
+    ("core_mm", "share", "channel"),
+    [(-1.0, (1, 1), Channel.GROUND_GLASS), (8.0, (0.6, 0.9), Channel.GROUND_GLASS), (14.4, (0, 0), Channel.SOLID)],
+    ids=["ground glass", "part-solid", "solid with an outermost layer that is part lung"],
+)
+def test_the_outline_tells_subsolid_from_solid_whatever_lies_in_the_middle(
+    scoring: Tier, core_mm: float, share: tuple[float, float], channel: Channel
+) -> None:
+    volume, segment = ball_of_16_mm(core_mm)
+    found = faint_share(volume, segment)
+    assert found is not None
+    assert share[0] <= found <= share[1]
+    assert scoring.scoring is not None
+    for before in (Channel.SOLID, Channel.GROUND_GLASS):
+        candidate = Candidate((10, 20, 20), 16.0, 0.9, before)
+        told = scoring.scoring.outlined(OnlyVolume(volume), candidate, segment)  # type: ignore[arg-type]
+        assert told == replace(candidate, channel=channel)
+
+
+def test_a_segment_that_is_all_edge_tells_nothing_of_its_kind() -> None:
+    volume, _ = ball_of_16_mm(8.0)
+    assert faint_share(volume, Segment(np.ones((2, 3, 3), dtype=bool), (9, 19, 19))) is None
+
+
+def ball_of_16_mm(core_mm: float) -> tuple[CtVolume, Segment]:
+    """Draw a ball of ground glass with a solid core, and outline all of it."""
+    k, r, c = (mm * (np.arange(n) - n // 2) for n, mm in ((21, 2.0), (41, 0.8), (41, 0.8)))
+    far = np.sqrt(k[:, None, None] ** 2 + r[:, None] ** 2 + c**2)
+    hu = np.where(far <= core_mm / 2, 30, np.where(far <= 8, -600, -870)).astype(np.int16)
+    return CtVolume(hu, np.diag([2.0, 0.8, 0.8, 1.0])), Segment(far <= 8, (0, 0, 0))
