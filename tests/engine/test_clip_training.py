@@ -16,7 +16,7 @@ from ai_engine.domain import NoduleType
 from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.training import checkpoints, journal
 from ai_engine.training.encoder import run as runs
-from ai_engine.training.encoder.anchors import Anchors, claims_of
+from ai_engine.training.encoder.anchors import CLAIMS, Anchors, claims_of
 from ai_engine.training.encoder.batches import Pool, batch_of
 from ai_engine.training.encoder.loop import train
 from ai_engine.training.encoder.losses import Said, losses
@@ -45,7 +45,7 @@ def losses_of(folder: Path) -> list[float]:
 def marked(likeness: torch.Tensor, verdicts: torch.Tensor, nodules: torch.Tensor) -> torch.Tensor:
     """Mark what the words say; everything else is even."""
     said = Said(likeness, torch.zeros_like(likeness), torch.tensor(0.0), torch.zeros(len(likeness)))
-    return losses(said, verdicts, nodules, 1.0).text
+    return losses(said, verdicts, nodules, torch.ones(verdicts.shape[1]), 1.0).text
 
 
 def test_a_sentence_that_is_true_of_two_places_is_a_positive_of_both() -> None:
@@ -70,13 +70,22 @@ def test_false_pairs_do_not_outweigh_true_ones() -> None:
     assert torch.isclose(logits.grad.sum(), torch.tensor(0.0), atol=1e-6)
 
 
-def test_nodules_of_another_kind_weigh_as_much_as_those_that_are_meant() -> None:
+def test_nodules_of_another_kind_weigh_twice_and_what_is_none_once() -> None:
     logits = torch.zeros(8, 1, requires_grad=True)
     verdicts, nodules = torch.tensor([[1.0]] + [[-1.0]] * 7), torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])
     marked(logits, verdicts, nodules).backward()
     assert logits.grad is not None
-    assert torch.isclose(logits.grad[1:3].sum(), -logits.grad[0, 0])
+    assert torch.isclose(logits.grad[1:3].sum(), -2 * logits.grad[0, 0])
     assert torch.isclose(logits.grad[3:].sum(), -logits.grad[0, 0])
+
+
+def test_what_prompts_choose_by_counts_more_than_what_readers_differ_on(places: Places) -> None:
+    batch = batch_of(Pool(places), PLAN, of_wordings(), step=0)
+    types = [CLAIMS.index(Claim(Attribute.TYPE, str(kind))) for kind in NoduleType]
+    alone = batch.claims.sum(dim=1) == 2
+    about_type = batch.claims[:, types].sum(dim=1) > 0
+    assert (batch.weights[alone & about_type] > 1).all()
+    assert (batch.weights[~alone] == 1).all()
 
 
 def test_sentences_of_one_claim_have_one_anchor_and_those_of_others_another() -> None:

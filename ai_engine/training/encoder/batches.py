@@ -26,6 +26,9 @@ _ASKED = (
     *(Claim(Attribute.CALCIFICATION, value) for value in (YES, NO)),
 )
 
+# A sentence of one of these claims alone counts so much: margins and shapes, on which readers differ, drown them else.
+_ASKED_WEIGHT = 4.0
+
 # Four of five nodules in lungs are solid: drawn as they come, the others would hardly be learnt.
 _CALCIFIED = "calcified"
 _SHARES = {NoduleType.SOLID: 0.4, NoduleType.PART_SOLID: 0.25, NoduleType.GROUND_GLASS: 0.2, _CALCIFIED: 0.15}
@@ -46,6 +49,8 @@ class Batch:
         1 true, -1 false, 0 not known.
     nodules : (b,) float32
         1 where there is a nodule.
+    weights : (m,) float32
+        How much each sentence counts.
     """
 
     fine: Tensor
@@ -54,6 +59,7 @@ class Batch:
     claims: Tensor
     verdicts: Tensor
     nodules: Tensor
+    weights: Tensor
 
 
 _Index = tuple[int, int]
@@ -119,12 +125,17 @@ def batch_of(pool: Pool, plan: Plan, vocabulary: Vocabulary, step: int) -> Batch
     fine, coarse = (shown(np.stack([pair[i] for pair in cubes])) for i in range(2))
     words = torch.from_numpy(vocabulary.encode([sentence.text for sentence in said]))
     nodules = torch.tensor([float(place.facts.is_nodule) for place in places])
-    return Batch(fine, coarse, words, claims_of(said), torch.from_numpy(verdicts), nodules)
+    weights = torch.tensor([_ASKED_WEIGHT if _is_asked(sentence) else 1.0 for sentence in said])
+    return Batch(fine, coarse, words, claims_of(said), torch.from_numpy(verdicts), nodules, weights)
 
 
 def verdicts_of(places: list[Place], said: list[Sentence]) -> np.ndarray:
     """Judge sentences against places, (n, m) float32; one that is true of several places is a positive of each."""
     return np.array([[place.facts.verdict(sentence.claims) for sentence in said] for place in places], dtype=np.float32)
+
+
+def _is_asked(sentence: Sentence) -> bool:
+    return len(sentence.claims) == 2 and any(claim in sentence.claims for claim in _ASKED)
 
 
 def _said(places: list[Place], rng: np.random.Generator) -> list[Sentence]:

@@ -78,7 +78,7 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     with torch.autocast("cpu", torch.bfloat16):
         images, head = run.network.images(batch.fine, batch.coarse)
     said = _said(run, batch, images.float(), head.float())
-    parts = losses(said, batch.verdicts, batch.nodules, 0.0 if plan.text == Text.NONE else 1.0)
+    parts = losses(said, batch.verdicts, batch.nodules, batch.weights, 0.0 if plan.text == Text.NONE else 1.0)
     run.optimiser.zero_grad(set_to_none=True)
     parts.total.backward()
     torch.nn.utils.clip_grad_norm_([*run.network.parameters(), *run.anchors.parameters()], plan.largest_gradient)

@@ -1,12 +1,13 @@
 """What a step is marked on: every sentence against every place, by its words and by its claims; nodule or not.
 
 Sigmoid loss (SigLIP, arXiv:2303.15343 eq. 1) with as many positives as there are: plain InfoNCE would punish a sentence
-that is true of two places of a batch. Pairs whose truth is not known are left out; true and false ones weigh alike
-within each sentence, so that a likeness of 0 is where true and false meet. False nodules weigh as much as the true
-ones, and the other places are marked beside them: that a vessel is no ground-glass nodule is soon learnt, that a solid
-one is none has to be.
+that is true of two places of a batch. Pairs whose truth is not known are left out; true and false ones are averaged
+apart within each sentence. Nodules of which it is false weigh twice as much as those of which it is true, since there
+are more kinds to be left out than to be selected; other places are marked beside them: that a vessel is no ground-glass
+nodule is soon learnt, that a solid one is none has to be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 HEAD_WEIGHT = 0.5
+FALSE_NODULES_WEIGHT = 2.0
 # How far a sentence's vector is from that of its claims.
 APART_WEIGHT = 2.0
 
@@ -61,7 +63,7 @@ class Losses:
         return {name: round(float(value.detach()), 6) for name, value in parts.items()}
 
 
-def losses(said: Said, verdicts: Tensor, nodules: Tensor, text_weight: float) -> Losses:
+def losses(said: Said, verdicts: Tensor, nodules: Tensor, weights: Tensor, text_weight: float) -> Losses:
     """Mark a batch.
 
     Parameters
@@ -71,18 +73,27 @@ def losses(said: Said, verdicts: Tensor, nodules: Tensor, text_weight: float) ->
         1, -1, or 0 where it is not known.
     nodules : (b,) float
         1 or 0.
+    weights : (m,) float
+        How much each sentence counts.
     """
     is_nodule = nodules[:, None] > 0.5
-    groups = ((verdicts == -1) & is_nodule, (verdicts == -1) & ~is_nodule)
-    text, claims = (_balanced(logits, verdicts == 1, groups) for logits in (said.likeness, said.by_claims))
-    return Losses(text, claims, said.apart, _balanced(said.head[:, None], is_nodule, (~is_nodule,)), text_weight)
+    groups = (
+        (verdicts == 1, 1.0),
+        ((verdicts == -1) & is_nodule, FALSE_NODULES_WEIGHT),
+        ((verdicts == -1) & ~is_nodule, 1.0),
+    )
+    text, claims = (_balanced(logits, groups, weights) for logits in (said.likeness, said.by_claims))
+    head = _balanced(said.head[:, None], ((is_nodule, 1.0), (~is_nodule, 1.0)), torch.ones(1))
+    return Losses(text, claims, said.apart, head, text_weight)
 
 
-def _balanced(logits: Tensor, true: Tensor, false: tuple[Tensor, ...]) -> Tensor:
-    """Mean over columns of the mean over true rows and that over each group of false ones; each weighs alike."""
-    parts = [_means(softplus(-logits), true), *(_means(softplus(logits), group) for group in false)]
-    cost, weight = (torch.stack(each).sum() for each in zip(*parts, strict=True))
-    return cost / torch.clamp(weight, min=1)
+def _balanced(logits: Tensor, groups: Sequence[tuple[Tensor, float]], weights: Tensor) -> Tensor:
+    """Mean over columns of the means over groups of rows, of which the first is true and the others are false."""
+    cost, total = torch.zeros(()), torch.zeros(())
+    for number, (rows, weight) in enumerate(groups):
+        mean, there = _means(softplus(logits if number else -logits), rows)
+        cost, total = cost + weight * (weights * mean).sum(), total + weight * (weights * there).sum()
+    return cost / torch.clamp(total, min=1)
 
 
 def _means(cost: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
