@@ -128,7 +128,7 @@ def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[tuple[C
     from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
 
     split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
-    lungs = list(weights.lungs(data, split))
+    lungs = [lung for lung in weights.lungs(data, split) if weights.file or lung.patient in weights.folds]
     known = {lung.name: known_lesions(data, lung) for lung in lungs}
     renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
     how = Planting(PER_SCAN, smallest_mm=DIAMETER_MM[0], seed=arguments.seed, held_out=weights.held_out)

@@ -14,6 +14,7 @@ from ai_engine.training.encoder.augment import plain
 from ai_engine.training.encoder.places import Place, Places
 
 FALSE_POSITIVES = (1.0, 2.0, 4.0, 8.0)
+_LARGER_MM = 6.0
 _TYPES = tuple(str(kind) for kind in NoduleType)
 _ASKED = {
     **{name: Claim(Attribute.TYPE, name) for name in _TYPES},
@@ -34,6 +35,8 @@ class Validation:
         False positives per scan -> share of nodules above the threshold that gives them, by text.
     thresholds : dict
         The same -> that threshold.
+    sensitivity_from_6_mm : dict
+        The same of nodules of 6 mm and more, at the same thresholds.
     sensitivity_head : float
         Mean over the same numbers of false positives, by the head.
     told_apart : dict
@@ -43,6 +46,7 @@ class Validation:
     auc: float
     auc_head: float
     sensitivity: dict[str, float]
+    sensitivity_from_6_mm: dict[str, float]
     thresholds: dict[str, float]
     sensitivity_head: float
     told_apart: "dict[str, ToldApart]"
@@ -64,7 +68,8 @@ class Validation:
         told["sensitivity_head"] = round(self.sensitivity_head, 4)
         told["mean_sensitivity"] = round(self.mean_sensitivity, 4)
         told["told_apart"] = {name: asdict(each) for name, each in self.told_apart.items()}
-        return {**told, "sensitivity": self.sensitivity, "thresholds": self.thresholds}
+        names = ("sensitivity", "sensitivity_from_6_mm", "thresholds")
+        return {**told, **{name: getattr(self, name) for name in names}}
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,10 @@ class Judged:
     def _kinds(self) -> np.ndarray:
         return np.array([place.told["kind"] for place in self._places])
 
+    @cached_property
+    def _diameters_mm(self) -> FloatArray:
+        return np.array([float(place.told.get("diameter_mm", 0.0)) for place in self._places])
+
     def validate(self, loaded: Loaded) -> Validation:
         """Judge an encoder."""
         seen = self._seen(loaded)
@@ -114,12 +123,13 @@ class Judged:
         nodule, other = self._kinds == "nodule", self._kinds == "candidate"
         by_text, by_head = (scores(loaded, ensembles, seen, by) for by in (By.TEXT, By.HEAD))
         thresholds = self._thresholds(by_text[other])
-        sensitivity = {name: round(float(np.mean(by_text[nodule] > at)), 4) for name, at in thresholds.items()}
+        larger = nodule & (self._diameters_mm >= _LARGER_MM)
         by_head_at = self._thresholds(by_head[other]).values()
         return Validation(
             auc=auc(by_text[nodule], by_text[other]),
             auc_head=auc(by_head[nodule], by_head[other]),
-            sensitivity=sensitivity,
+            sensitivity=_above(by_text[nodule], thresholds),
+            sensitivity_from_6_mm=_above(by_text[larger], thresholds),
             thresholds=thresholds,
             sensitivity_head=float(np.mean([np.mean(by_head[nodule] > at) for at in by_head_at])),
             told_apart=self._told_apart(loaded, seen.vectors[nodule], nodule),
@@ -151,6 +161,10 @@ class Judged:
             if (truth == 1).any() and (truth == -1).any():
                 found[name] = _apart(loaded, vectors, truth, claim)
         return found
+
+
+def _above(scored: FloatArray, thresholds: dict[str, float]) -> dict[str, float]:
+    return {name: round(float(np.mean(scored > at)), 4) if len(scored) else 0.0 for name, at in thresholds.items()}
 
 
 def _stacked(places: list[Place]) -> tuple[np.ndarray, np.ndarray]:
