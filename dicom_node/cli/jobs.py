@@ -111,7 +111,9 @@ def _bar(fraction: float, width: int = 10) -> str:
 
 def _outcome(status: JobStatus) -> str:
     job = status.job
-    return f"{job.outcome}: {job.reason.sentence}" if job.outcome and job.reason else job.outcome or "-"
+    if job.outcome and job.reason:
+        return f"{job.outcome}: {job.reason.sentence}"
+    return f"{job.outcome} ({job.detail})" if job.outcome and job.detail else job.outcome or "-"
 
 
 def _delivery(delivery: Delivery) -> str:
@@ -137,7 +139,7 @@ def _story(store: Store, job_id: int) -> Group:
         ("job", f"{job.id} (revision {job.revision} for {job.called_ae_title})"),
         ("study", job.study_instance_uid),
         ("state", _state(status)),
-        ("outcome", f"{_outcome(status)} {job.detail}".strip()),
+        ("outcome", f"{_outcome(status)} {job.detail if job.reason else ''}".strip()),
         ("trouble", _trouble(status) or "none"),
         *_detection(store, job_id),
     ):
