@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("--weights", "say with --weights or --folds which encoder is asked")
     asked = weights_of(arguments.weights, arguments.folds)
     plain = weights_of(arguments.weights_without_text, arguments.folds_without_text)
+    _check_same_lungs(asked, plain)
     gathered = _Gathered(asked, plain)
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
@@ -81,6 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
     write(report, arguments.out)
     print(markdown(report))
     return 0
+
+
+def _check_same_lungs(asked: Weights, plain: Weights) -> None:
+    """Refuse to compare ways to rank in different lungs; none without text at all is fine."""
+    if (plain.file, plain.folds) == (None, {}):
+        return
+    if set(plain.folds) != set(asked.folds) or (plain.file is None) != (asked.file is None):
+        raise SettingsError("--folds-without-text", "there have to be weights for the same lungs as with text")
 
 
 @dataclass
