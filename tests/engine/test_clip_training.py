@@ -19,7 +19,7 @@ from ai_engine.training.encoder import run as runs
 from ai_engine.training.encoder.anchors import CLAIMS, Anchors, claims_of
 from ai_engine.training.encoder.batches import Pool, batch_of
 from ai_engine.training.encoder.loop import train
-from ai_engine.training.encoder.losses import Said, losses
+from ai_engine.training.encoder.losses import FALSE_NODULES_WEIGHT, Said, losses
 from ai_engine.training.encoder.places import PlaceFiles, Places
 from ai_engine.training.encoder.plan import Plan, Text
 from ai_engine.training.encoder.run import Run
@@ -70,12 +70,12 @@ def test_false_pairs_do_not_outweigh_true_ones() -> None:
     assert torch.isclose(logits.grad.sum(), torch.tensor(0.0), atol=1e-6)
 
 
-def test_nodules_of_another_kind_weigh_twice_and_what_is_none_once() -> None:
+def test_nodules_of_another_kind_weigh_more_than_what_is_none() -> None:
     logits = torch.zeros(8, 1, requires_grad=True)
     verdicts, nodules = torch.tensor([[1.0]] + [[-1.0]] * 7), torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])
     marked(logits, verdicts, nodules).backward()
     assert logits.grad is not None
-    assert torch.isclose(logits.grad[1:3].sum(), -2 * logits.grad[0, 0])
+    assert torch.isclose(logits.grad[1:3].sum(), -FALSE_NODULES_WEIGHT * logits.grad[0, 0])
     assert torch.isclose(logits.grad[3:].sum(), -logits.grad[0, 0])
 
 
