@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 HEAD_WEIGHT = 0.5
-# With 2, precision and recall on validation lungs were balanced at a likeness of -0.5 and not at 0: so it is 2 exp(-0.5).
+# With 2, precision and recall balanced at a likeness of -0.5 on validation lungs, not at 0: so it is 2 exp(-0.5).
 FALSE_NODULES_WEIGHT = 1.2
 # How far a sentence's vector is from that of its claims.
 APART_WEIGHT = 2.0
