@@ -4,6 +4,7 @@ Similarity, temperature and bias as in SigLIP (Zhai 2023, arXiv:2303.15343): eve
 that many sentences may be true of one place.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ai_engine.clip.patches import FINE
+from ai_engine.clip.patches import COARSE, FINE
 from ai_engine.clip.vocabulary import LONGEST, PADDING
 
 # Around the middle of the fine cube, and which shares of a shell's points lie below what is told of it.
 SHELLS_MM = (0.0, 1.7, 2.7, 3.7, 5.0, 6.5, 8.5, 11.0, 14.0)
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+# So many points of a shell tell its percentiles; the outer ones have thousands.
+_MOST_POINTS = 400
+# Ways in which a tower learns to weigh its last map by place: how near the middle each begins, as a share of the side.
+_BEGIN_WITHIN = (0.15, 0.3)
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,30 @@ class Residual(nn.Module):
         return functional.relu(added)
 
 
-class Tower(nn.Module):
-    """One scale: cubes (n, 3, k, r, c) to (n, 2 * last width): mean and maximum over the cube."""
+class Weighed(nn.Module):
+    """Weigh a map by place, each channel in ways of its own: (n, channels, p, p, p) to (n, ways * channels).
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
+    Mean and maximum do not tell a nodule in the middle from one, or a vessel, beside it. The weights begin as bells
+    around the middle.
+    """
+
+    def __init__(self, channels: int, points: int) -> None:
+        super().__init__()
+        along = (torch.arange(points) - (points - 1) / 2) / points
+        far_squared = along[:, None, None] ** 2 + along[None, :, None] ** 2 + along[None, None, :] ** 2
+        bells = [functional.softmax(-far_squared.flatten() / (2 * within**2), dim=0) for within in _BEGIN_WITHIN]
+        self.weights = nn.Parameter(torch.stack(bells)[:, None].repeat(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        weighed: Tensor = torch.einsum("ncp,wcp->nwc", x.flatten(2).float(), self.weights)
+        return weighed.flatten(1)
+
+
+class Tower(nn.Module):
+    """One scale: cubes (n, 3, k, r, c) to (n, 4 * last width): mean, maximum, and weighed by place."""
+
+    def __init__(self, widths: tuple[int, int, int], points: int) -> None:
         super().__init__()
         first, second, third = widths
         whole = ((3, 3, 3), (3, 3, 3))
@@ -84,11 +109,12 @@ class Tower(nn.Module):
             nn.ReLU(),
             Residual(third, whole),
         )
+        self.weighed = Weighed(third, math.ceil(points / 8))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        seen = self.layers(x).flatten(2)
-        return torch.cat((seen.mean(2), seen.amax(2)), dim=1)
+        seen = self.layers(x)
+        return torch.cat((seen.mean((2, 3, 4)), seen.amax((2, 3, 4)), self.weighed(seen)), dim=1)
 
 
 class Profile(nn.Module):
@@ -104,7 +130,8 @@ class Profile(nn.Module):
         far = (along[:, None, None] ** 2 + along[None, :, None] ** 2 + along[None, None, :] ** 2).sqrt().flatten()
         for number, (low, high) in enumerate(pairwise(SHELLS_MM)):
             inside = torch.nonzero((far >= low) & (far < high))[:, 0]
-            self.register_buffer(f"inside_{number}", inside, persistent=False)
+            few = inside[torch.linspace(0, len(inside) - 1, min(len(inside), _MOST_POINTS)).round().long()]
+            self.register_buffer(f"inside_{number}", few, persistent=False)
         n_seen = 3 * len(SHARES) * (len(SHELLS_MM) - 1)
         self.layers = nn.Sequential(
             nn.BatchNorm1d(n_seen), nn.Linear(n_seen, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
@@ -152,12 +179,13 @@ class Encoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.fine, self.coarse = Tower(config.widths), Tower(config.widths)
+        self.fine, self.coarse = Tower(config.widths, FINE.points), Tower(config.widths, COARSE.points)
         self.profile = Profile(config.widths[2])
-        n_seen = 5 * config.widths[2]
-        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_seen // 2), nn.ReLU())
-        self.image_out = nn.Linear(n_seen // 2, config.dimension)
-        self.head = nn.Linear(n_seen // 2, 1)
+        n_seen = (1 + 2 * (2 + len(_BEGIN_WITHIN))) * config.widths[2]
+        n_joined = 3 * config.widths[2]
+        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
+        self.image_out = nn.Linear(n_joined, config.dimension)
+        self.head = nn.Linear(n_joined, 1)
         self.text = TextTower(config)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))

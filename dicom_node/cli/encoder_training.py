@@ -88,9 +88,7 @@ def export(arguments: argparse.Namespace) -> int:
     with told_errors():
         best, there = checkpoints.read(folder, checkpoints.BEST)["best"], to.with_suffix(".json")
         if there.is_file() and (before := json.loads(there.read_text(encoding="utf-8"))["best"]) >= best:
-            print(
-                f"{to} has a mean sensitivity of {before:.3f} on validation, this run {best:.3f}: nothing was written"
-            )
+            print(f"{to} is worth {before:.3f} on validation, this run {best:.3f}: nothing was written")
             return 1
         metadata = exported(folder, to)
     print(f"{to}: step {metadata['steps']}, {metadata['size'] / 1e6:.1f} MB, {_last(metadata['curve'])}")

@@ -17,11 +17,12 @@ from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.training import checkpoints, journal
 from ai_engine.training.encoder import run as runs
 from ai_engine.training.encoder.anchors import CLAIMS, Anchors, claims_of
-from ai_engine.training.encoder.batches import Pool, batch_of
+from ai_engine.training.encoder.batches import batch_of
 from ai_engine.training.encoder.loop import train
-from ai_engine.training.encoder.losses import FALSE_NODULES_WEIGHT, Said, losses
+from ai_engine.training.encoder.losses import FALSE_NODULES_WEIGHT, Said, losses, score_of
 from ai_engine.training.encoder.places import PlaceFiles, Places
 from ai_engine.training.encoder.plan import Plan, Text
+from ai_engine.training.encoder.pool import Pool
 from ai_engine.training.encoder.run import Run
 from ai_engine.training.encoder.validation import Judged, auc
 from tests.support.places import place, some_places
@@ -44,7 +45,9 @@ def losses_of(folder: Path) -> list[float]:
 
 def marked(likeness: torch.Tensor, verdicts: torch.Tensor, nodules: torch.Tensor) -> torch.Tensor:
     """Mark what the words say; everything else is even."""
-    said = Said(likeness, torch.zeros_like(likeness), torch.tensor(0.0), torch.zeros(len(likeness)))
+    said = Said(
+        likeness, torch.zeros_like(likeness), torch.tensor(0.0), *(torch.zeros(len(likeness)) for _ in range(2))
+    )
     return losses(said, verdicts, nodules, torch.ones(verdicts.shape[1]), 1.0).text
 
 
@@ -104,8 +107,36 @@ def test_kinds_that_are_rare_are_drawn_as_often_as_they_are_asked_for(tmp_path: 
     made = [place("nodule", i) for i in range(19)] + [rare] + [place("candidate", 50 + i) for i in range(4)]
     files.write("site-a", made, {"cut": 1})
     pool, plan = Pool(files.read()), Plan(steps=1)
-    drawn = [pool.draw(plan, 0, np.random.default_rng(i)).facts.values[Attribute.TYPE] for i in range(200)]
+    drawn = [pool.draw(plan, 0, np.random.default_rng(i))[0].facts.values[Attribute.TYPE] for i in range(200)]
     assert 0.2 < drawn.count("ground-glass") / 200 < 0.5
+
+
+def test_what_was_hard_is_drawn_again_and_what_was_easy_is_not(places: Places) -> None:
+    pool, plan = Pool(places), Plan(steps=1, sham_share=0.0)
+    spots = [pool.draw(plan, 1, np.random.default_rng(i))[1] for i in range(200)]
+    hard = spots[0]
+    for _ in range(2):
+        pool.learn(spots, torch.tensor([5.0 if spot == hard else 0.01 for spot in spots]))
+    again = [pool.draw(plan, 1, np.random.default_rng(500 + i))[1] for i in range(200)]
+    assert again.count(hard) > 3 * spots.count(hard)
+    assert len(set(again)) > 1
+
+
+def test_shams_and_nodules_have_no_spot_to_learn(places: Places) -> None:
+    place, spot = Pool(places).draw(PLAN, 0, np.random.default_rng(0))
+    assert place.facts.is_nodule
+    assert spot is None
+
+
+def test_the_score_is_what_says_nodule_against_what_says_none() -> None:
+    likeness = torch.tensor([[4.0, 2.0, -3.0, -3.0, 9.0], [-4.0, -4.0, 5.0, 1.0, 9.0]])
+    says_nodule, says_none = (
+        torch.tensor([True, True, False, False, False]),
+        torch.tensor([False, False, True, True, False]),
+    )
+    score = score_of(likeness, says_nodule, says_none)
+    assert torch.allclose(score[0], torch.tensor(6.0))
+    assert score[1] < -7
 
 
 def test_half_of_a_batch_are_nodules_and_no_text_stands_twice(places: Places) -> None:

@@ -1,6 +1,7 @@
 """Places made in milliseconds: a ball or nothing in even lung, for tests of what is done with places."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,11 @@ def place(kind: str, seed: int, lung: str = "site-a", nodule_type: NoduleType = 
     radius = rng.uniform(3, 6)
     body = None if kind == "sham" else (radius, kind == "candidate", _HU[nodule_type])
     fine, coarse = (packed(_cube(scale, body, rng)) for scale in (FINE, COARSE))
-    told = {"kind": kind, "diameter_mm": 2 * radius}
+    told: dict[str, Any] = {"kind": kind, "diameter_mm": 2 * radius}
     if kind == "nodule":
         told["patient_id"] = "LIDC-IDRI-0301"
+    if kind == "candidate":
+        told["centre_krc"] = [float(seed), 0.0, 0.0]
     return Place(fine, coarse, _facts(kind, nodule_type, 2 * radius), lung, told)
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from ai_engine.training import journal
 from ai_engine.training.checkpoints import BEST
-from ai_engine.training.encoder.batches import Batch, Pool, batch_of
-from ai_engine.training.encoder.losses import Losses, Said, losses
+from ai_engine.training.encoder.batches import Batch, batch_of
+from ai_engine.training.encoder.losses import Losses, Said, losses, score_of
 from ai_engine.training.encoder.places import Places
 from ai_engine.training.encoder.plan import Text
+from ai_engine.training.encoder.pool import Pool
 from ai_engine.training.encoder.run import Run, write
 from ai_engine.training.encoder.validation import Judged
 
@@ -48,7 +50,7 @@ def train(
     """Go on with a run until its plan ends; checkpoints and log go into ``folder``."""
     torch.set_num_threads(1)
     log = journal.Journal(folder, run.step)
-    pool = Pool(training)
+    pool = Pool(training, run.hardness)
     begun, before = clock(), run.seconds
     saved = begun
     while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
@@ -83,6 +85,7 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     parts.total.backward()
     torch.nn.utils.clip_grad_norm_([*run.network.parameters(), *run.anchors.parameters()], plan.largest_gradient)
     run.optimiser.step()
+    pool.learn(batch.spots, softplus(head.detach().float()))
     run.step += 1
     run.follow()
     return parts
@@ -92,7 +95,9 @@ def _said(run: Run, batch: Batch, images: Tensor, head: Tensor) -> Said:
     """Hold sentences and their claims against images; claims are moved by images alone, sentences by both."""
     words, claims = run.network.sentences(batch.words), run.anchors(batch.claims)
     apart = (1 - (words * claims.detach()).sum(1)).mean()
-    return Said(run.network.likeness(images, words), run.network.likeness(images, claims), apart, head)
+    likeness = run.network.likeness(images, words)
+    score = score_of(likeness, batch.says_nodule, batch.says_none)
+    return Said(likeness, run.network.likeness(images, claims), apart, head, score)
 
 
 def _look(run: Run, judged: Judged, folder: Path, log: journal.Journal) -> None:
@@ -103,7 +108,7 @@ def _look(run: Run, judged: Judged, folder: Path, log: journal.Journal) -> None:
     run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **seen.as_json()})
     log.write(**run.curve[-1])
     # without text the head is what is left to choose by
-    value = seen.sensitivity_head if run.plan.text == Text.NONE else seen.mean_sensitivity
+    value = seen.sensitivity_head if run.plan.text == Text.NONE else seen.worth
     if value > run.best:
         run.best = value
         write(run, folder, BEST)

@@ -7,6 +7,7 @@ are more kinds to be left out than to be selected; other places are marked besid
 nodule is soon learnt, that a solid one is none has to be.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-HEAD_WEIGHT = 0.5
+HEAD_WEIGHT = 1.0
+SCORE_WEIGHT = 1.0
 # With 2, precision and recall balanced at a likeness of -0.5 on validation lungs, not at 0: so it is 2 exp(-0.5).
 FALSE_NODULES_WEIGHT = 1.2
 # How far a sentence's vector is from that of its claims.
@@ -31,14 +33,15 @@ class Said:
         Logits, by the vectors of sentences, and by those of their claims (``anchors``).
     apart : float
         1 - cosine of the two vectors of a sentence, mean over sentences.
-    head : (b,) float
-        Logits.
+    head, score : (b,) float
+        Logits of nodule against not: without text, and as ``clip.ensembles`` makes them of likeness.
     """
 
     likeness: Tensor
     by_claims: Tensor
     apart: Tensor
     head: Tensor
+    score: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +52,18 @@ class Losses:
     claims: Tensor
     apart: Tensor
     head: Tensor
+    score: Tensor
     text_weight: float
 
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        by_text = self.text + self.claims + APART_WEIGHT * self.apart
+        by_text = self.text + self.claims + APART_WEIGHT * self.apart + SCORE_WEIGHT * self.score
         return self.text_weight * by_text + HEAD_WEIGHT * self.head
 
     def as_json(self) -> dict[str, float]:
         """Say the parts as numbers."""
-        names = ("text", "claims", "apart", "head")
+        names = ("text", "claims", "apart", "head", "score")
         parts = {"loss": self.total, **{name: getattr(self, name) for name in names}}
         return {name: round(float(value.detach()), 6) for name, value in parts.items()}
 
@@ -84,8 +88,15 @@ def losses(said: Said, verdicts: Tensor, nodules: Tensor, weights: Tensor, text_
         ((verdicts == -1) & ~is_nodule, 1.0),
     )
     text, claims = (_balanced(logits, groups, weights) for logits in (said.likeness, said.by_claims))
-    head = _balanced(said.head[:, None], ((is_nodule, 1.0), (~is_nodule, 1.0)), torch.ones(1))
-    return Losses(text, claims, said.apart, head, text_weight)
+    halves = ((is_nodule, 1.0), (~is_nodule, 1.0))
+    head, score = (_balanced(logits[:, None], halves, torch.ones(1)) for logits in (said.head, said.score))
+    return Losses(text, claims, said.apart, head, score, text_weight)
+
+
+def score_of(likeness: Tensor, says_nodule: Tensor, says_none: Tensor) -> Tensor:
+    """Score places, (b,) logits, from the likeness (b, m) of sentences: those that say nodule against those of none."""
+    none = likeness[:, says_none]
+    return likeness[:, says_nodule].mean(1) - (none.logsumexp(1) - math.log(max(none.shape[1], 1)))
 
 
 def _balanced(logits: Tensor, groups: Sequence[tuple[Tensor, float]], weights: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ai_engine.clip import network as clip
 from ai_engine.clip.loading import Loaded, placed, save
@@ -21,7 +22,7 @@ from ai_engine.training.encoder.plan import Plan
 
 @dataclass
 class Run:
-    """What changes while a run goes on; ``average`` is the moving average of ``network``."""
+    """What changes while a run goes on; ``average`` is the moving average of ``network``, ``hardness`` the pool's."""
 
     plan: Plan
     vocabulary: Vocabulary
@@ -34,6 +35,7 @@ class Run:
     best: float = -1.0
     curve: list[dict[str, Any]] = field(default_factory=list)
     first_losses: list[float] = field(default_factory=list)
+    hardness: dict[str, Tensor] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Move the average towards the weights; what batch normalisation counts is taken over."""
@@ -75,7 +77,7 @@ def write(run: Run, folder: Path, name: str = LATEST) -> None:
         "average": run.average.state_dict(),
         "anchors": run.anchors.state_dict(),
         "optimiser": run.optimiser.state_dict(),
-        **{name: getattr(run, name) for name in ("step", "seconds", "best", "curve", "first_losses")},
+        **{name: getattr(run, name) for name in ("step", "seconds", "best", "curve", "first_losses", "hardness")},
     }
     part = folder / f"{name}.part"
     torch.save(state, part)
@@ -101,7 +103,7 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
     run.average.load_state_dict(state["average"])
     run.anchors.load_state_dict(state["anchors"])
     run.optimiser.load_state_dict(state["optimiser"])
-    for each in ("step", "seconds", "best", "curve", "first_losses"):
+    for each in ("step", "seconds", "best", "curve", "first_losses", "hardness"):
         setattr(run, each, state[each])
 
 
