@@ -111,8 +111,7 @@ def windowed(hu: Float32Array) -> Float32Array:
     """Turn cubes (n, k, r, c) in HU into channels (n, 3, k, r, c) from -1 to 1; those of a point lie side by side."""
     channels = np.empty((*hu.shape, len(WINDOWS_HU)), dtype=np.float32)
     for i, (low, high) in enumerate(WINDOWS_HU):
-        scale = np.float32(2 / (high - low))
-        np.clip(hu * scale - np.float32(low * scale + 1), -1, 1, out=channels[..., i])
+        np.clip((hu - low) * (2 / (high - low)) - 1, -1, 1, out=channels[..., i])
     return np.moveaxis(channels, -1, 1)
 
 
