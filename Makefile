@@ -24,7 +24,7 @@ test: setup
 	$(BIN)/pytest
 
 quick: setup
-	$(BIN)/pytest -m "not slow and not foreign"
+	$(BIN)/pytest -n auto --maxprocesses 4 -m "not slow and not foreign"
 
 check: setup
 	$(BIN)/ruff format --check .
