@@ -141,10 +141,9 @@ def record_from_header(dataset: Dataset) -> PatientRecord:
 
 def clinical_context(record: PatientRecord) -> ClinicalContext:
     """Return the record in the engine's words; what is unknown stays unknown."""
-    sex = record.sex.value if record.sex else None
     return ClinicalContext(
-        age_years=float(record.age_years.value) if record.age_years else None,
-        sex=Sex(sex) if sex in ("F", "M") else None,
+        age_years=_number(record.age_years),
+        sex=Sex(str(record.sex.value)) if record.sex and record.sex.value in ("F", "M") else None,
         family_history_of_lung_cancer=_yes_or_no(record.family_history_of_lung_cancer),
         emphysema=_yes_or_no(record.emphysema),
         ever_smoker=_yes_or_no(record.ever_smoker),
@@ -154,6 +153,10 @@ def clinical_context(record: PatientRecord) -> ClinicalContext:
 
 def _yes_or_no(item: Item | None) -> bool | None:
     return bool(item.value) if item else None
+
+
+def _number(item: Item | None) -> float | None:
+    return float(item.value) if item and isinstance(item.value, int | float) else None
 
 
 def _age(dataset: Dataset) -> Item | None:
@@ -223,7 +226,11 @@ def _described(what: str, context: ObjectContext) -> str:
 def _item_in_words(item: Item) -> str:
     value = item.value
     words = (
-        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
     )
     when = f", recorded on {item.on.isoformat()}" if item.on else ""
     return f"{_INPUTS.get(item.name, item.name)}: {words} (from {item.source}{when})"
