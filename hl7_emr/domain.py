@@ -184,12 +184,15 @@ class PersonName:
         PID-5.7: ``L`` legal, ``M`` maiden, ``A`` alias, ``""`` not said.
     representation : str
         PID-5.8: ``A`` alphabetic, ``I`` ideographic, ``P`` phonetic, ``""`` not said.
+    suffix : str
+        PID-5.4: ``Jr``, ``III``.
     """
 
     family: str
     given: tuple[str, ...] = ()
     use: str = ""
     representation: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
