@@ -39,6 +39,8 @@ _SYSTEMS: Mapping[str, str] = MappingProxyType(
         "http://fhir.de/codesystem/bfarm/icd-10-gm": "I10C",
         "ucum": "UCUM",
         "http://unitsofmeasure.org": "UCUM",
+        "http://terminology.hl7.org/codesystem/v2-0136": "HL70136",
+        "http://terminology.hl7.org/codesystem/v2-0532": "HL70532",
         "dcm": "DCM",
         "http://dicom.nema.org/resources/ontology/dcm": "DCM",
     }
@@ -60,6 +62,9 @@ QUESTIONS: Mapping[tuple[str, str], str] = MappingProxyType(
         ("LN", "74013-4"): "alcohol_drinks_per_day",
         ("LN", "39156-5"): "bmi",
         ("LN", "82589-3"): "education",
+        # no fields of the record: a body mass index is made of them
+        ("LN", "8302-2"): "height_m",
+        ("LN", "29463-7"): "weight_kg",
     }
 )
 PACKS_PER_DAY = ("LN", "8663-7")
@@ -110,11 +115,12 @@ _SNOMED_CONDITIONS: Mapping[str, tuple[Said, ...]] = MappingProxyType(
         "363358000": (("own_cancer", True),),  # malignant tumour of lung
         "254637007": (("own_cancer", True),),  # non-small cell lung cancer
         "254632001": (("own_cancer", True),),  # small cell lung cancer
+        "424132000": (("own_cancer", True),),  # non-small cell lung cancer, TNM stage 1
         "429011007": (("family_history_of_lung_cancer", True),),
     }
 )
 # SNOMED CT and ICD-10 codes of lung cancer, for the history of relatives.
-_LUNG_CANCER = frozenset({"363358000", "254637007", "254632001", "93880001"})
+_LUNG_CANCER = frozenset({"363358000", "254637007", "254632001", "424132000", "93880001"})
 
 # ICD-10-CM, longest prefix first. Not J98.2: interstitial emphysema is another disease.
 _ICD_10: tuple[tuple[str, tuple[Said, ...]], ...] = (
@@ -173,6 +179,11 @@ def is_lung_cancer(code: Code) -> bool:
     """Tell whether a diagnosis, of the patient or of a relative, is lung cancer."""
     kind = system(code.system)
     return (kind == "SCT" and code.code in _LUNG_CANCER) or (kind == "I10C" and _plain(code.code).startswith("C34"))
+
+
+def is_hazard(code: Code) -> bool:
+    """Tell whether a question asks for a hazard at work (LOINC 87729-0, HL7 Occupational Data for Health)."""
+    return (system(code.system), code.code) == ("LN", "87729-0")
 
 
 def _plain(icd: str) -> str:
