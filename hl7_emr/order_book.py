@@ -1,6 +1,6 @@
 """How what is known changes with each message, and which order belongs to a study. Pure: stores call it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hl7_emr.domain import Identifier, ImagingOrder, Item, Patient
@@ -19,9 +19,12 @@ def updated(known: KnownPatient | None, update: PatientUpdate) -> KnownPatient:
     """Return what is known after a message about a patient.
 
     An empty field of the message changes nothing, an explicit null deletes. A message made before the one that the
-    demographics come from adds only facts that nothing newer speaks of.
+    demographics come from adds only facts that nothing newer speaks of. One about an identifier that was merged into
+    another changes nothing.
     """
-    if known is None or known.replaced_by:
+    if known is not None and known.replaced_by:
+        return known  # a late message, under a number that is no patient's any more
+    if known is None:
         return KnownPatient(update.patient, update.items, update.said_at, source=update.source)
     stale = known.said_at is not None and update.said_at is not None and update.said_at < known.said_at
     if stale:
@@ -63,9 +66,29 @@ def merged(
     merges says nothing about which of them are right.
     """
     items = prior.items if prior else ()
-    kept = survivor or KnownPatient(Patient(identifiers=merge.surviving))
+    kept = replace(survivor, replaced_by=()) if survivor else KnownPatient(Patient(identifiers=merge.surviving))
     gone = KnownPatient(Patient(identifiers=merge.prior), replaced_by=merge.surviving)
     return gone, replace(kept, items=_joined(items, kept.items))
+
+
+def pairs(merge: Merge) -> Iterator[tuple[Identifier, Identifier]]:
+    """Yield which prior identifier became which surviving one: that of the same authority.
+
+    An identifier whose authority the survivor does not have became the survivor's first one.
+    """
+    for prior in merge.prior:
+        issuer = key_of(prior)[0]
+        same = (survivor for survivor in merge.surviving if key_of(survivor)[0] == issuer)
+        survivor = next(same, merge.surviving[0])
+        if key_of(survivor) != key_of(prior):
+            yield prior, survivor
+
+
+def same_order(one: ImagingOrder, other: ImagingOrder) -> bool:
+    """Tell whether two messages speak of one order: the same accession number and study, and the same patient."""
+    ours, theirs = ({key_of(each) for each in order.patient.identifiers} for order in (one, other))
+    studies = {order.study_instance_uid for order in (one, other)} - {""}
+    return one.accession_number == other.accession_number and len(studies) <= 1 and bool(ours & theirs)
 
 
 def renewed(before: ImagingOrder | None, now: ImagingOrder) -> ImagingOrder:
@@ -93,18 +116,21 @@ def surviving(identifiers: Iterable[Identifier], records: RecordStore) -> tuple[
     return tuple(found)
 
 
-def find_order(orders: OrderStore, accession_number: str, study_instance_uid: str) -> tuple[ImagingOrder | None, str]:
+def find_order(
+    orders: OrderStore, records: RecordStore, accession_number: str, study_instance_uid: str
+) -> tuple[ImagingOrder | None, str]:
     """Return the order of a study, or None and why.
 
     Whether it is the patient's is settled by ``identity.py``.
     """
     by_study = _living(orders.orders_of_study(study_instance_uid)) if study_instance_uid else []
     found = by_study or (_living(orders.orders(accession_number)) if accession_number else [])
-    if len(found) == 1:
-        return found[0], ""
     if not found:
         return None, "no order is known for this accession number"
-    return None, "orders of several patients carry this accession number"
+    patients = [{key_of(each) for each in surviving(order.patient.identifiers, records)} for order in found]
+    if any(not patients[-1] & other for other in patients):
+        return None, "orders of several patients carry this accession number"
+    return found[-1], ""
 
 
 def _living(orders: Sequence[ImagingOrder]) -> list[ImagingOrder]:

@@ -106,7 +106,7 @@ class OrderStore(Protocol):
     """The order book."""
 
     def orders(self, accession_number: str) -> Sequence[ImagingOrder]:
-        """Return the orders under an accession number: one for each patient that was named with it."""
+        """Return the orders under an accession number, the one that was renewed last at the end."""
         ...
 
     def orders_of_study(self, study_instance_uid: str) -> Sequence[ImagingOrder]:

@@ -122,7 +122,8 @@ def _changes(message: Message, rules: Rules) -> Iterator[Change]:
     yield update
     if message.kind in _ORDERS:
         for order in orders.orders(message, update.patient, update.items, rules.accession_fields):
-            if order.section in _IMAGING_SECTIONS:
+            useful = order.order.accession_number or order.order.study_instance_uid
+            if useful and order.section in _IMAGING_SECTIONS:
                 yield order.order
 
 
