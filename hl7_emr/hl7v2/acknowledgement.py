@@ -52,14 +52,20 @@ def sent_header(content: bytes) -> SentHeader:
 def answers(header: SentHeader, verdict: Verdict) -> list[str]:
     """Return the values of MSA-1 to answer with, in their order.
 
-    Original mode (MSH-15 and MSH-16 empty): one of AA, AE, AR. Enhanced mode: CA, CE or CR as MSH-15 asks, then AA, AE
-    or AR as MSH-16 asks; nothing where both say NE.
+    Original mode (MSH-15 and MSH-16 empty, or none of AL, NE, ER, SU): one of AA, AE, AR. Enhanced mode: CA, CE or CR
+    as MSH-15 asks, then AA, AE or AR as MSH-16 asks; nothing where both say NE.
     """
-    accept, application = (header.get(number).decode("latin-1").strip().upper() for number in (15, 16))
-    if not accept and not application:
+    # HL7 table 0155
+    wanted = {
+        b"AL": True,
+        b"NE": False,
+        b"ER": verdict is not Verdict.ACCEPTED,
+        b"SU": verdict is Verdict.ACCEPTED,
+    }
+    accept, application = (wanted.get(header.get(number).strip().upper()) for number in (15, 16))
+    if accept is None and application is None:
         return [f"A{verdict}"]
-    wanted = {"AL": True, "ER": verdict is not Verdict.ACCEPTED, "SU": verdict is Verdict.ACCEPTED}
-    return [f"{kind}{verdict}" for kind, when in (("C", accept), ("A", application)) if wanted.get(when, False)]
+    return [f"{kind}{verdict}" for kind, asked in (("C", accept), ("A", application)) if asked]
 
 
 def acknowledgement(

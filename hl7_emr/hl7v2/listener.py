@@ -78,7 +78,7 @@ class Listener:
         peer = str((writer.get_extra_info("peername") or ("?",))[0])
         if task is None or len(self._connections) >= self._limits.max_connections:
             _LOG.warning("MLLP: %s refused, %d connections are open", peer, len(self._connections))
-            writer.close()
+            await _close(writer)
             return
         self._connections.add(task)
         try:
@@ -89,9 +89,7 @@ class Listener:
             _LOG.info("MLLP: connection of %s ended: %s", peer, type(error).__name__)
         finally:
             self._connections.discard(task)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            await _close(writer)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
         incoming = _Incoming(reader, self._limits)
@@ -126,6 +124,12 @@ class Listener:
             _LOG.error("MLLP: %d messages could not be stored: %s", len(received), error)
             return StoreTrouble()
         return None
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 class _Incoming:
