@@ -6,6 +6,7 @@ Strict models lose the whole patient to one bad row; here the row loses what is 
 from collections.abc import Iterator
 from typing import Any
 
+from hl7_emr import codes
 from hl7_emr.domain import Code, PartialDate
 
 Json = dict[str, Any]
@@ -37,10 +38,10 @@ def as_date(value: Any) -> PartialDate | None:
 
 
 def codings(concept: Any) -> Iterator[Code]:
-    """Yield the codings of a CodeableConcept that have a code."""
+    """Yield the codings of a CodeableConcept that have a code, their systems under our names."""
     for coding in as_list(as_object(concept).get("coding")):
         if code := as_text(as_object(coding).get("code")):
-            yield Code(as_text(coding.get("system")), code, as_text(coding.get("display")))
+            yield Code(codes.system(as_text(coding.get("system"))), code, as_text(coding.get("display")))
 
 
 def codes_of(concept: Any) -> set[str]:
