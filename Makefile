@@ -3,10 +3,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# never in the environment of the node: they bring their own versions of libraries that it uses too
+PEERS := .venv-peers
+NODE_PEERS := node-hl7-client@3.2.0 node-hl7-server@2.5.0 simple-hl7@3.3.0
 CT ?=
 OUT ?= demo-out
 
-.PHONY: setup demo test quick check fix bench crash clean
+.PHONY: setup peers demo test quick check fix bench crash clean
 
 setup: $(STAMP)
 
@@ -15,6 +18,14 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch==2.14.1 torchvision==0.29.1
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -e ".[test,dev]"
+	touch $@
+
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: tests/support/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet -r $<
+	npm install --silent --no-audit --no-fund --prefix $(PEERS) $(NODE_PEERS)
 	touch $@
 
 demo: setup
@@ -44,4 +55,4 @@ crash: setup
 	$(BIN)/python -m tests.crash --moments 20
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(OUT)
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info $(OUT)

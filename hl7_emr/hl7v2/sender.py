@@ -66,7 +66,7 @@ class Sender:
                 if not await self.send_next():
                     await asyncio.sleep(idle_s)
         finally:
-            await self._disconnect()
+            await self.close()
 
     async def send_next(self) -> bool:
         """Send the message that is due, if there is one; False: there was none."""
@@ -88,10 +88,11 @@ class Sender:
         try:
             return (await self._connection.exchange(message.content, message.control_id)).code
         except Unreachable:
-            await self._disconnect()
+            await self.close()
             raise
 
-    async def _disconnect(self) -> None:
+    async def close(self) -> None:
+        """End the connection; the next message opens a new one."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
