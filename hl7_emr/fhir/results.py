@@ -1,8 +1,8 @@
 """ImagingReport -> a transaction Bundle: the same report gives the same bytes, and sending it twice changes nothing.
 
-Every resource is addressed by an identifier of ours (conditional update), or made only where there is none of that name
-(conditional create): the study, which belongs to the site, and the provenance, which has no identifier and is known by
-a tag. An AI result is preliminary, in every revision.
+Every resource is addressed by an identifier of ours (conditional update). The study belongs to the site and is made
+only where there is none. RiskAssessment, which few servers search by identifier, and Provenance, which has none, are
+known by a tag. An AI result is preliminary, in every revision.
 """
 
 import base64
@@ -40,22 +40,32 @@ class _Transaction:
     entries: list[Json] = field(default_factory=list)
 
     def put(self, resource: Json, name: str, identifiers: Sequence[Json] = ()) -> str:
-        """Add a conditional update; returns what others refer to it by."""
+        """Add a conditional update by identifier; returns what others refer to it by."""
         own = written.own_identifier(name)
-        url = f"{resource['resourceType']}?identifier={quote(own['system'])}%7C{quote(own['value'], safe='')}"
         resource = {**resource, "identifier": [own, *identifiers]}
-        return self._add(resource, {"method": "PUT", "url": url}, f"{resource['resourceType']}/{own['value']}")
+        return self._update(resource, "identifier", name)
+
+    def put_by_tag(self, resource: Json, name: str) -> str:
+        """Add a conditional update by tag; returns what others refer to it by."""
+        own = written.own_identifier(name)
+        tags = [{"system": own["system"], "code": own["value"]}]
+        return self._update({**resource, "meta": {"tag": tags}}, "_tag", name)
 
     def create(self, resource: Json, name: str, unless: str) -> str:
         """Add a conditional create; returns what others refer to it by."""
         request = {"method": "POST", "url": resource["resourceType"], "ifNoneExist": unless}
-        return self._add(resource, request, f"{resource['resourceType']}/{name}")
+        return self._add(resource, request, name)
+
+    def _update(self, resource: Json, parameter: str, name: str) -> str:
+        token = f"{quote(written.OWN_SYSTEM, safe='')}%7C{quote(name, safe='')}"
+        request = {"method": "PUT", "url": f"{resource['resourceType']}?{parameter}={token}"}
+        return self._add(resource, request, name)
 
     def _add(self, resource: Json, request: Json, name: str) -> str:
         if self.report.record.synthetic:
             meta = resource.get("meta", {})
             resource = {**resource, "meta": {**meta, "tag": [*meta.get("tag", []), _TEST_DATA]}}
-        full_url = written.full_url(name)
+        full_url = written.full_url(f"{resource['resourceType']}/{name}")
         self.entries.append({"fullUrl": full_url, "resource": resource, "request": request})
         return full_url
 
@@ -86,7 +96,7 @@ def transaction(report: ImagingReport, subject: str) -> Json:
         results.append(found)
         for number, risk in enumerate(finding.risks, start=1):
             assessment = _risk(into, risk, (found, study), device)
-            risks.append(into.put(assessment, f"{report.identifier}/{finding.tracking_uid}/risk-{number}"))
+            risks.append(into.put_by_tag(assessment, f"{report.identifier}/{finding.tracking_uid}/risk-{number}"))
     for said in report.observations:
         of_study = _observation(into, study, device) | {"code": written.concept(said.code), **written.value(said)}
         results.append(into.put(of_study, f"{report.identifier}/study/{said.code.code}"))
@@ -237,16 +247,14 @@ def _report_uids(report: ImagingReport) -> Iterator[Json]:
 def _add_provenance(into: _Transaction, targets: Sequence[str], study: str, device: str) -> None:
     """Add who made what from what; one for each revision."""
     report = into.report
-    tag = written.own_identifier(f"{report.identifier}/provenance-{report.revision}")
     resource = {
         "resourceType": "Provenance",
-        "meta": {"tag": [{"system": tag["system"], "code": tag["value"]}]},
         "target": [{"reference": target} for target in targets],
         "recorded": written.moment(report.created_at),
         "agent": [{"type": _AUTHOR, "who": {"reference": device}}],
         "entity": [{"role": "source", "what": what} for what in ({"reference": study}, *_read(report.record))],
     }
-    into.create(resource, tag["value"], f"_tag={quote(tag['system'])}%7C{quote(tag['value'], safe='')}")
+    into.put_by_tag(resource, f"{report.identifier}/provenance-{report.revision}")
 
 
 def _read(record: PatientRecord) -> Iterator[Json]:

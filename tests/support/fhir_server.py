@@ -33,8 +33,8 @@ class FhirServer:
         Where its database and its settings lie.
     scopes : str
         What the node's registration allows.
-    certificate, key : Path or None
-        For https.
+    certificate, key, authority : Path or None
+        For https, and who signed it.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class FhirServer:
         scopes: str = "system/*.rs system/*.cud",
         certificate: Path | None = None,
         key: Path | None = None,
+        authority: Path | None = None,
     ) -> None:
         self._folder = folder
         private_key = ec.generate_private_key(ec.SECP384R1())
@@ -51,7 +52,7 @@ class FhirServer:
         public = json.loads(ECAlgorithm.to_jwk(private_key.public_key())) | {"kid": "emerald-1", "alg": "ES384"}
         port = free_port()
         self.base_url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}/fhir"
-        self._tls = Tls(authorities=certificate) if certificate else None
+        self._tls = Tls(authority) if authority else None
         self._settings: dict[str, Any] = {
             "base_url": self.base_url,
             "host": "127.0.0.1",
@@ -70,13 +71,15 @@ class FhirServer:
 
     def load(self, bundle: dict[str, Any]) -> dict[str, Any]:
         """Send a transaction as the site's own system would."""
-        answer = self._client().post(self.base_url, json=bundle, headers=_LOADER, timeout=120)
+        with self._client() as client:
+            answer = client.post(self.base_url, json=bundle, headers=_LOADER, timeout=120)
         assert answer.status_code == 200, answer.text[:2000]
         return answer.json()
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what the server holds there."""
-        answer = self._client().get(f"{self.base_url}/{path}", headers=_LOADER, timeout=30)
+        with self._client() as client:
+            answer = client.get(f"{self.base_url}/{path}", headers=_LOADER, timeout=30)
         assert answer.status_code == 200, answer.text[:2000]
         return answer.json()
 
@@ -101,6 +104,7 @@ class FhirServer:
 
     def _answers(self) -> bool:
         try:
-            return self._client().get(f"{self.base_url}/metadata", headers=_LOADER).status_code == 200
+            with self._client() as client:
+                return client.get(f"{self.base_url}/metadata", headers=_LOADER).status_code == 200
         except httpx2.TransportError:
             return False
