@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from hl7_emr.errors import MessageError
 
-_HEADER = re.compile(rb"MSH([^A-Za-z0-9\s])([^\r\n]*)")
+# a separator is a printed sign: a control character would break the frame of the answer
+_HEADER = re.compile(rb"MSH([!-/:-@\[-`{-~])([^\r\n]*)")
 _SEARCHED_BYTES = 4096
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 # HL7 table 0357

@@ -37,7 +37,7 @@ def _starts(body: bytes) -> list[int]:
     """Return where MSH begins a line. A bare LF begins one only where there is no CR: else it is data."""
     inner = body.strip(b"\r\n")
     line_end = rb"\r\n?" if b"\r" in inner else rb"\n"
-    pattern = re.compile(rb"(?:\A|" + line_end + rb")(MSH[^A-Za-z0-9\s])")
+    pattern = re.compile(rb"(?:\A|" + line_end + rb")(MSH[!-/:-@\[-`{-~])")
     return [found.start(1) for found in pattern.finditer(body)]
 
 

@@ -25,6 +25,10 @@ class Delimiters:
 STANDARD = Delimiters()
 
 
+def _is_sign(sign: str) -> bool:
+    return sign.isascii() and sign.isprintable() and not sign.isalnum() and not sign.isspace() and bool(sign)
+
+
 def read_delimiters(header: str) -> Delimiters:
     """Read them from a segment that begins with ``MSH``, ``BHS`` or ``FHS``.
 
@@ -34,13 +38,13 @@ def read_delimiters(header: str) -> Delimiters:
         The separators are missing, or two of them are the same.
     """
     separator = header[3:4]
-    if not separator or separator.isalnum() or separator.isspace():
+    if not _is_sign(separator):
         raise MessageError("MSH-1", "there is no field separator", rejected=True)
     signs = header[4:].split(separator, 1)[0]
     if not 1 <= len(signs) <= 5:
         raise MessageError("MSH-2", "there are no encoding characters", rejected=True)
     used = separator + signs
-    if len(set(used)) != len(used) or any(sign.isalnum() or sign.isspace() for sign in signs):
+    if len(set(used)) != len(used) or not all(map(_is_sign, signs)):
         raise MessageError("MSH-2", "the delimiters are not distinct", rejected=True)
     component, repetition, escape, subcomponent, truncation = (signs[i : i + 1] for i in range(5))
     return Delimiters(separator, component, repetition, escape, subcomponent, truncation)

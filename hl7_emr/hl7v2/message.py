@@ -127,7 +127,7 @@ class Message:
             event = evn.part(1)
         return event.upper()
 
-    @property
+    @cached_property
     def control_id(self) -> str:
         """MSH-10."""
         return self.header.value(10).text.strip()

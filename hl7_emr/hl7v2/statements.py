@@ -48,12 +48,12 @@ def statements(message: Message) -> tuple[Item, ...]:
 
 
 def _statements(message: Message) -> Iterator[Item]:
-    order = ""
-    for index, segment in enumerate(message.segments):
+    order = Segment("", message.delimiters, message.codec)
+    for segment in message.segments:
         if segment.name == "OBR":
-            order = segment.part(3) or segment.part(2)
+            order = segment
         elif segment.name == "OBX":
-            yield from _observation(segment, index, order, message)
+            yield from _observation(segment, order, message)
         elif segment.name == "DG1":
             yield from _diagnosis(segment, message)
 
@@ -62,21 +62,26 @@ def _source(segment: Segment, message: Message) -> str:
     return f"HL7 v2 message {message.control_id}, {segment.name} {segment.part(1) or '1'}"
 
 
-def _observation(segment: Segment, index: int, order: str, message: Message) -> Iterator[Item]:
-    """Read one OBX: its question by any of the codes in OBX-3, its answer as ``answers.py`` reads it."""
+def _observation(segment: Segment, order: Segment, message: Message) -> Iterator[Item]:
+    """Read one OBX: its question by any of the codes in OBX-3, its answer as ``answers.py`` reads it.
+
+    Without a date of its own it is of the time of its order (OBR-7), or of the message.
+    """
     status = _STATUS.get(segment.part(11).upper())
     asked = coded(segment.value(3))
-    if status is None or not asked:
+    about = _about(asked)
+    if status is None or not (about or any(map(codes.is_hazard, asked))):
         return
-    on = PartialDate.parse(segment.part(14)) or _observed(message, index)
+    days = (segment.part(14), order.part(7), message.header.part(7))
+    on = next(filter(None, map(PartialDate.parse, days)), None)
     # the same order, question and sub-id: a correction of what was said before
-    key = f"OBX {order} {asked[0].code} {segment.part(4)}".rstrip()
+    key = f"OBX {order.part(3) or order.part(2)} {asked[0].code} {segment.part(4)}".rstrip()
     source = _source(segment, message)
     said = [] if status is Status.WITHDRAWN else list(answers.read(asked, _answer(segment)))
     for name, value, trust, code in said:
         yield Item(name, value, source, on, code or asked[0], status, trust, key)
     # what is taken back, deleted, or now answered by what cannot be used, no more says what it had said
-    for name in _about(asked) - {name for name, *_ in said}:
+    for name in about - {name for name, *_ in said}:
         yield Item(name, "", source, on, asked[0], Status.WITHDRAWN, key=key)
 
 
@@ -84,13 +89,6 @@ def _about(asked: tuple[Code, ...]) -> set[str]:
     """Return the fields of the record that a question is about."""
     names = {name for code in asked if (name := codes.question(code))}
     return names or {name for code in asked for name, _ in codes.condition(code)}
-
-
-def _observed(message: Message, index: int) -> PartialDate | None:
-    """Return OBR-7 of the order that an OBX stands under; without one, the date of the message."""
-    above = (segment for segment in reversed(message.segments[:index]) if segment.name == "OBR")
-    order = next(above, None)
-    return PartialDate.parse(order.part(7) if order else "") or PartialDate.parse(message.header.part(7))
 
 
 def _answer(segment: Segment) -> Answer:
