@@ -1,4 +1,4 @@
-"""What the record wants of a store; the node's ledger satisfies it (``dicom_node/jobs/emr_store.py``).
+"""What the record wants of a store; the node's ledger satisfies it (``dicom_node/emr_store.py``).
 
 All methods may block, and are called off the event loop.
 """

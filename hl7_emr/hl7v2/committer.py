@@ -43,9 +43,11 @@ class Committer:
         try:
             news = await asyncio.get_running_loop().run_in_executor(self._executor, self._inbox.take, batch)
         except Exception as error:  # each sender is told; the store says what is the matter
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(error)
+            if len(group) > 1:  # what is wrong with one message must not fail the others
+                for each in group:
+                    await self._write([each])
+            elif not group[0][1].done():
+                group[0][1].set_exception(error)
             return
         start = 0
         for messages, done in group:
