@@ -26,6 +26,7 @@ from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
+from dicom_node.emr_store import EmrStore
 from dicom_node.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -36,10 +37,16 @@ from dicom_node.errors import (
     SettingsError,
 )
 from dicom_node.jobs import housekeeping, settle
+from dicom_node.jobs.database import utc_now
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
 from dicom_node.objects.spool import Spool, reconcile
 from dicom_node.settings import EngineSettings, Settings
+from hl7_emr.hl7v2.acknowledgement import Verdict
+from hl7_emr.hl7v2.intake import Rules
+from hl7_emr.hl7v2.judge import Judge
+from hl7_emr.hl7v2.listener import Limits, Listener
+from hl7_emr.hl7v2.service import Service, server_tls
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
@@ -164,6 +171,29 @@ def build_steps(parts: pipeline.Parts) -> Steps:
     )
 
 
+def mllp_service(settings: Settings, store: Store, port: int) -> Service:
+    """Return the HL7 v2 listener over this ledger, not yet running.
+
+    Raises
+    ------
+    SettingsError
+        The certificate or its key cannot be used.
+    """
+    mllp = settings.emr.mllp
+    try:
+        tls = server_tls(mllp.certificate, mllp.key, mllp.client_authority) if mllp.certificate else None
+    except OSError as error:
+        raise SettingsError("emr.mllp.certificate", f"cannot be used: {error}") from error
+    judge = Judge(Rules(mllp.accession_fields, mllp.processing_ids), utc_now, Verdict(mllp.transient_answer[1]))
+    limits = Limits(
+        max_frame_bytes=mllp.max_message_mb * 1024 * 1024,
+        max_connections=mllp.max_connections,
+        idle_s=mllp.idle_timeout_s,
+        frame_s=mllp.message_timeout_s,
+    )
+    return Service(Listener(EmrStore(store), judge, limits, tls), mllp.host, port)
+
+
 class Node:
     """A running node: reception, settling, housekeeping, and a launcher for the work.
 
@@ -181,11 +211,18 @@ class Node:
         self._parts = build_parts(settings)
         check_engines(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
+        mllp = settings.emr.mllp
+        self._mllp = mllp_service(settings, self._parts.store, mllp.port) if mllp.enabled else None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return self._scp.port
+
+    @property
+    def mllp_port(self) -> int | None:
+        """The port of the HL7 v2 listener; None: there is none."""
+        return self._mllp.port if self._mllp else None
 
     def __enter__(self) -> Self:
         self._lock = _sole_server(self._settings.data_dir)
@@ -195,16 +232,29 @@ class Node:
         reconcile(self._parts.spool, store)
         self._launcher.start()
         self._scp.start()
+        if self._mllp:
+            self._begin_mllp(self._mllp)
         self._started_at = store.clock()  # from now on senders that were cut off can come back
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._mllp:
+            self._mllp.__exit__(None, None, None)
         self._scp.stop()
         self._launcher.stop()
         self._parts.store.close()
         self._lock.__exit__(kind, error, trace)
+
+    def _begin_mllp(self, mllp: Service) -> None:
+        try:
+            mllp.__enter__()
+        except OSError as error:
+            self._scp.stop()
+            self._launcher.stop()
+            port = self._settings.emr.mllp.port
+            raise NodeError(f"MLLP port {port}: {error.strerror or error}") from error
 
     def run(self, stop: threading.Event) -> None:
         """Settle studies and keep house until ``stop`` is set."""

@@ -128,6 +128,35 @@ class Pipeline(_Frozen):
     engine: EngineSettings = EngineSettings()
 
 
+class MllpSettings(_Frozen):
+    """The HL7 v2 listener."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 2575
+    max_message_mb: int = Field(default=16, ge=1, le=1024)
+    max_connections: int = Field(default=50, ge=1, le=1000)
+    idle_timeout_s: float = Field(default=300, gt=0, description="silence before a connection is closed")
+    message_timeout_s: float = Field(default=60, gt=0, description="from a message's first byte to its last")
+    certificate: Path | None = Field(default=None, description="PEM; with it the listener speaks TLS only")
+    key: Path | None = None
+    client_authority: Path | None = Field(default=None, description="PEM; with it clients need a certificate")
+    accession_fields: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2}-[1-9]\d?$")], ...] = (
+        "IPC-1",
+        "OBR-18",
+        "OBR-3",
+        "ORC-3",
+    )
+    processing_ids: tuple[Literal["P", "T", "D"], ...] = Field(default=(), description="MSH-11 taken; empty: all")
+    transient_answer: Literal["AE", "AR"] = Field(default="AE", description="when our own ledger fails")
+
+
+class EmrSettings(_Frozen):
+    """The patient's record."""
+
+    mllp: MllpSettings = MllpSettings()
+
+
 class Settings(_Frozen):
     """All settings of a node."""
 
@@ -138,6 +167,7 @@ class Settings(_Frozen):
     retention: RetentionSettings = RetentionSettings()
     worker: WorkerSettings = WorkerSettings()
     ledger: LedgerSettings = LedgerSettings()
+    emr: EmrSettings = EmrSettings()
     destinations: tuple[Destination, ...] = ()
     pipelines: tuple[Pipeline, ...] = (Pipeline(called_ae_title="EMERALD"),)
 

@@ -54,7 +54,7 @@ def _adt(sender: int, number: int) -> bytes:
         f"MSH|^~\\&|KIS|HOSPITAL|EMERALD|RADIOLOGY|20260101120000+0000||ADT^A08^ADT_A01|{sender}-{number}|P|2.5.1"
         "||||||UNICODE UTF-8",
         "EVN|A08|20260101120000",
-        f"PID|1||{patient}^^^HOSP&1.2.3&ISO^MR~{patient}^^^NATIONAL^NI||Grüßer^Jane^Mary^^^^L||19500203|F|||Street 1^^Town",
+        f"PID|1||{patient}^^^HOSP&1.2.3&ISO^MR~{patient}^^^NATIONAL^NI||Grüßer^Jane^Mary^^^^L||19500203|F",
         "PV1|1|I|WARD^1^2||||0100^Attending^A|||MED||||||||V1|||||||||||||||||||||||||20260101",
         "DG1|1||J43.9^Emphysema^I10C||20240105|F",
         "DG1|2||I10^Hypertension^I10C||20200105|F",
