@@ -58,10 +58,11 @@ class SettleSettings(_Frozen):
 
 
 class RetentionSettings(_Frozen):
-    """How long received images and results are kept after their job is done."""
+    """How long received images and results are kept after their job is done, and HL7 v2 messages after they came."""
 
     keep_received_days: float = Field(default=7, ge=0)
     keep_results_days: float = Field(default=30, ge=0)
+    keep_messages_days: float = Field(default=30, ge=0, description="dead letters, and by what a repetition is known")
 
 
 class WorkerSettings(_Frozen):

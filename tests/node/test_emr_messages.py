@@ -4,21 +4,24 @@ import asyncio
 import json
 import socket
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dicom_node import node, settings
 from dicom_node.cli import main
+from dicom_node.cli.demo_pacs import free_port
 from dicom_node.emr_store import EmrStore
 from dicom_node.errors import SettingsError
 from hl7_emr.domain import Identifier
-from hl7_emr.errors import Unreachable
+from hl7_emr.errors import Nak, Unreachable
 from hl7_emr.hl7v2.client import Connection, Peer
 from hl7_emr.hl7v2.service import Service, client_tls
 from tests.support.certificates import Authority
 from tests.support.data import data_dir, needs_data
 from tests.support.hl7_messages import message, msh, obx, pid
+from tests.support.running import RunningNode
 
 SMOKER = obx("72166-2^Tobacco smoking status^LN", "CWE", "8517006^Former^SCT", on="20250101")
 
@@ -128,6 +131,38 @@ def test_tls_asks_for_the_clients_certificate(tmp_path: Path) -> None:
         stranger = ssl.create_default_context()
         with pytest.raises(Unreachable):
             send(Peer("127.0.0.1", running.port, stranger), content, "M1")
+
+
+def test_jobs_shows_what_waits_for_a_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    running, store = service(tmp_path)
+    with running, pytest.raises(Nak):
+        send(Peer("127.0.0.1", running.port), message(msh(control_id="M1")), "M1")
+    store.bury(store.add("emr", "R1", b"", datetime.now(UTC)), "answered AR: unknown patient", datetime.now(UTC))
+    config = tmp_path / "node.toml"
+    config.write_text(f'data_dir = "{tmp_path / "data"}"\n')
+    assert main(["jobs", "--config", str(config)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in ("KIS|HOSPITAL", "M1", "PID segment", "R1", "unknown patient"):
+        assert words in shown
+
+
+@pytest.mark.slow
+def test_the_node_takes_messages_beside_images(tmp_path: Path) -> None:
+    """And answers for what it took after it was killed."""
+    port = free_port()
+    served = RunningNode(tmp_path / "node", emr={"mllp": {"enabled": True, "port": port}})
+    served.start()
+    content = message(msh("ORU^R01", "M1"), pid(), SMOKER)
+    try:
+        assert send(Peer("127.0.0.1", port), content, "M1") == "AA"
+        served.kill()
+        served.start()
+        assert send(Peer("127.0.0.1", port), content, "M1") == "AA"
+    finally:
+        served.stop()
+    assert served.store.emr_counts() == {"acknowledged": 2, "received": 2, "repeated": 1}
+    assert EmrStore(served.store).known(Identifier("4711", "HOSP")) is not None
+    assert "Doe" not in served.log.read_text()
 
 
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
