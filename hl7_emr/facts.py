@@ -10,6 +10,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
+from hl7_emr.answers import with_bmi
 from hl7_emr.domain import Conflict, Item, PartialDate, Patient, PatientRecord, SmokingStatus, Status, Trust
 
 __all__ = ["compile_record"]
@@ -63,7 +64,7 @@ def compile_record(
         Of each field the statement of the best trust, of these the latest. Where that cannot be told (no date, or only
         the same year) and they differ, the field is None and a ``Conflict`` holds them.
     """
-    said = [item for item in _latest_words(items) if not _after(item, studied_on)]
+    said = with_bmi((item for item in _latest_words(items) if not _after(item, studied_on)), studied_on)
     if patient is not None:
         said += _demographics(patient, patient_source, studied_on)
     usable, conflicts = _split_by_plausibility(said, patient, studied_on)

@@ -141,6 +141,13 @@ def test_a_result_that_is_none_yet_says_nothing(status: str) -> None:
     assert record(obx(PACK_YEARS, "NM", "30", status=status)).pack_years is None
 
 
+def test_height_and_weight_make_a_body_mass_index() -> None:
+    height, weight = obx("8302-2^Height^LN", "NM", "170", unit="cm"), obx("29463-7^Weight^LN", "NM", "80", unit="kg")
+    assert value_of(record(height, weight).bmi) == 27.7
+    withdrawn = items(height, weight) + items(obx("8302-2^Height^LN", "NM", "170", unit="cm", status="W"))
+    assert compile_record(withdrawn).bmi is None
+
+
 def test_never_smoker_with_pack_years_is_a_conflict_and_smoking_stays_unknown() -> None:
     found = record(obx(SMOKING, "CWE", NEVER), obx(PACK_YEARS, "NM", "30"))
     assert (found.smoking_status, found.pack_years, found.ever_smoker) == (None, None, None)
