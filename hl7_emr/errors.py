@@ -7,7 +7,8 @@
     ├ MessageError(address)                 no      a message that cannot be read or used; says where
     ├ Nak(code)                             by code the peer refused our message
     ├ FhirError(status, outcome)            by status
-    └ Unreachable                           yes     no connection, no answer in time, cut off
+    ├ Unreachable                           yes     no connection, no answer in time, cut off
+    └ SyntheticRefused                      no      a made-up record was about to meet a real patient or a real EMR
 """
 
 
@@ -84,3 +85,7 @@ class Unreachable(EmrError):
     """No connection, no answer in time, or the connection broke off."""
 
     transient = True
+
+
+class SyntheticRefused(EmrError):
+    """A made-up record was about to be used for a real patient, or to be sent to a real system."""

@@ -80,7 +80,12 @@ def _observation(resource: Json, _studied_on: date | None) -> Iterator[Item]:
     for number, element in enumerate([resource, *map(as_object, as_list(resource.get("component")))]):
         said = answers.read(codings(element.get("code")), _answer(element))
         for rank, (name, value, trust, code) in enumerate(said):
-            yield Item(name, value, source, on, code, status, trust, key=f"{source}#{number}.{rank}")
+            yield Item(name, value, source, on, code, status, trust, key=_key(resource, f"{number}.{rank}"))
+
+
+def _key(resource: Json, part: str) -> str:
+    """Name a statement of a resource; one without an id, as before it is stored, is like no other."""
+    return f"{reference_of(resource)}#{part}" if as_text(resource.get("id")) else ""
 
 
 def _answer(element: Json) -> answers.Answer:
@@ -133,7 +138,7 @@ def _condition(resource: Json, studied_on: date | None) -> Iterator[Item]:
         for name, value in codes.condition(code):
             if not over or name in _FOR_EVER:
                 trust = Trust.DIAGNOSIS if name == "smoking_status" else Trust.CODED
-                yield Item(name, value, source, on, code, trust=trust, key=f"{source}#{code.code}")
+                yield Item(name, value, source, on, code, trust=trust, key=_key(resource, code.code))
 
 
 def _is_over(resource: Json, studied_on: date | None) -> bool:
@@ -152,7 +157,7 @@ def _family_member(resource: Json, _studied_on: date | None) -> Iterator[Item]:
     for condition in as_list(resource.get("condition")):
         for code in codings(as_object(condition).get("code")):
             if codes.is_lung_cancer(code):
-                yield Item("family_history_of_lung_cancer", True, source, on, code, key=source)
+                yield Item("family_history_of_lung_cancer", True, source, on, code, key=_key(resource, code.code))
 
 
 def _imaging_study(resource: Json, studied_on: date | None) -> Iterator[Item]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.fhir_server import PEERS
+from tests.support.hl7_peers import peers_dir
 
-PYTHON = str(PEERS / "python")
+PYTHON = str(peers_dir() / "bin" / "python")
 Json = dict[str, Any]
 
 _FHIRKIT = """

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +15,10 @@ from jwt.algorithms import ECAlgorithm
 from dicom_node.cli.demo_pacs import free_port
 from hl7_emr.fhir.http import Tls
 from hl7_emr.fhir.smart import SmartClient
+from tests.support.hl7_peers import peers_dir
 from tests.support.running import wait_until
 
-# Peers of the test suite bring their own versions of libraries that the node uses too: never in its environment.
-PEERS = Path(os.environ.get("EMERALD_TEST_PEERS", Path(__file__).parents[2] / ".venv-peers")) / "bin"
+PEERS = peers_dir() / "bin"
 SEKMET = str(PEERS / "sekmet")
 _LOADER = {"Authorization": "Basic " + base64.b64encode(b"loader:loader").decode()}
 
