@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,11 @@ Document = dict[str, Any]
 PatientKey = tuple[str, str]
 # SQLite takes 32,766 parameters in one statement.
 _MOST_KEYS = 5000
+# Made once: to build a statement costs more than to run it.
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
+_SEEN_COLUMNS = (t.inbox.c.digest, t.inbox.c.control_id, t.inbox.c.sender)
+_SEEN = sa.select(*_SEEN_COLUMNS).where(sa.tuple_(*_SEEN_COLUMNS).in_(_KEYS))
+_KNOWN = sa.select(t.patients).where(sa.tuple_(t.patients.c.issuer, t.patients.c.value).in_(_KEYS))
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,8 @@ class EmrTransaction:
 
     def seen(self, messages: Iterable[MessageRow]) -> set[tuple[str, str, str]]:
         """Return the keys of those messages that were taken before."""
-        columns = (t.inbox.c.digest, t.inbox.c.control_id, t.inbox.c.sender)
         keys = list({message.key for message in messages})
-        query = sa.select(*columns).where(sa.tuple_(*columns).in_(keys))
-        return {(row.digest, row.control_id, row.sender) for row in self._connection.execute(query)}
+        return {(row.digest, row.control_id, row.sender) for row in self._connection.execute(_SEEN, {"keys": keys})}
 
     def note_received(self, messages: Sequence[MessageRow]) -> None:
         """Note messages that are new; what is refused of them becomes a dead letter."""
@@ -104,9 +108,7 @@ class EmrTransaction:
             if document is not None
         ]
         if rows:
-            insert = _insert(self._connection, t.patients)
-            new = {name: insert.excluded[name] for name in ("document", "updated_at")}
-            self._connection.execute(insert.on_conflict_do_update(index_elements=["issuer", "value"], set_=new), rows)
+            self._connection.execute(_put_patients(self._connection.dialect.name), rows)
 
     def orders(self, accession_numbers: Iterable[str]) -> list[OrderRow]:
         """Return the orders with these accession numbers, the one that was renewed last at the end."""
@@ -222,11 +224,10 @@ class EmrRows(Ledger):
 
 
 def _patients(connection: Connection, keys: list[PatientKey]) -> dict[PatientKey, Document]:
-    columns = (t.patients.c.issuer, t.patients.c.value)
     found: dict[PatientKey, Document] = {}
     for start in range(0, len(keys), _MOST_KEYS):
-        query = sa.select(t.patients).where(sa.tuple_(*columns).in_(keys[start : start + _MOST_KEYS]))
-        found |= {(row.issuer, row.value): row.document for row in connection.execute(query)}
+        rows = connection.execute(_KNOWN, {"keys": keys[start : start + _MOST_KEYS]})
+        found |= {(row.issuer, row.value): row.document for row in rows}
     return found
 
 
@@ -245,13 +246,24 @@ def _outbox_row(row: Any) -> OutboxRow:
 
 
 def _count(connection: Connection, counts: Mapping[str, int]) -> None:
-    insert = _insert(connection, t.counters)
-    added = insert.on_conflict_do_update(index_elements=["name"], set_={"n": t.counters.c.n + insert.excluded.n})
     rows = [{"name": name, "n": n} for name, n in counts.items() if n]
     if rows:
-        connection.execute(added, rows)
+        connection.execute(_add_counts(connection.dialect.name), rows)
 
 
-def _insert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+@cache
+def _put_patients(dialect: str) -> sa.Insert:
+    insert = _insert(dialect, t.patients)
+    new = {name: insert.excluded[name] for name in ("document", "updated_at")}
+    return insert.on_conflict_do_update(index_elements=["issuer", "value"], set_=new)
+
+
+@cache
+def _add_counts(dialect: str) -> sa.Insert:
+    insert = _insert(dialect, t.counters)
+    return insert.on_conflict_do_update(index_elements=["name"], set_={"n": t.counters.c.n + insert.excluded.n})
+
+
+def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that can be told what to do about a row that is there; both databases have the same words."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
