@@ -152,10 +152,47 @@ class MllpSettings(_Frozen):
     transient_answer: Literal["AE", "AR"] = Field(default="AE", description="when our own ledger fails")
 
 
+class SmartSettings(_Frozen):
+    """How the node is registered with a FHIR server (SMART Backend Services)."""
+
+    client_id: str = Field(default="", description="empty: no SMART")
+    private_key: Path | None = Field(default=None, description="PEM; its public key is registered with the server")
+    key_id: str = ""
+    algorithm: Literal["RS384", "ES384"] = "RS384"
+    token_url: str = Field(default="", description="empty: as the server's smart-configuration says")
+    scopes: str = Field(default="", description="empty: to read what is read")
+
+
+class FhirSettings(_Frozen):
+    """The FHIR R4 server that records are read from."""
+
+    base_url: str = Field(default="", description="empty: none")
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
+    authorization: str = Field(default="", repr=False, description="a fixed Authorization header")
+    smart: SmartSettings = SmartSettings()
+    post_searches: bool = False
+    allow_plain_http: bool = False
+    server_authority: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    certificate: Path | None = Field(default=None, description="PEM; ours, for mutual TLS")
+    key: Path | None = None
+    budget_s: float = Field(default=20, gt=0, description="for one lookup, all its requests together")
+    max_answer_mb: int = Field(default=32, ge=1, le=1024)
+
+
+class AssigningAuthority(_Frozen):
+    """Who issues Patient IDs: by the name in the images or in PID-3.4, and by the URI that a FHIR server uses."""
+
+    name: str
+    uri: str
+
+
 class EmrSettings(_Frozen):
     """The patient's record."""
 
+    authorities: tuple[AssigningAuthority, ...] = ()
+    default_issuer: str = Field(default="", description="whose a Patient ID is where the images do not say")
     mllp: MllpSettings = MllpSettings()
+    fhir: FhirSettings = FhirSettings()
 
 
 class Settings(_Frozen):

@@ -180,9 +180,13 @@ def _smoking(values: dict[str, Any], items: Sequence[Item], conflicts: Sequence[
             words = ", ".join(dict.fromkeys(_evidence_in_words(item) for item in against))
             found.append(Conflict("smoking", f"never smoked, but {words}", (status, *against)))
             values |= dict.fromkeys(_SMOKING_FIELDS)
-        else:
+            return found
+        evidence = [item for item in evidence if not _is_hearsay(item, status)]
+        if not evidence:
             values["ever_smoker"] = replace(status, name="ever_smoker", value=False)
-        return found
+            return found
+        # smoking begun after "never" was said: what was said before holds no more
+        values["smoking_status"] = status = None
     if any(conflict.name == "smoking_status" and _mentions_never(conflict) for conflict in conflicts):
         return found
     if evidence:
@@ -207,9 +211,11 @@ def _says_ever(item: Item) -> bool:
 
 def _contradicts_never(item: Item, never: Item) -> bool:
     """Smoking begun after "never" was said contradicts nothing; a text does not outweigh a code."""
-    if item.trust is Trust.TEXT and never.trust is not Trust.TEXT:
-        return False
-    return not _surely_before(never, item)
+    return not _is_hearsay(item, never) and not _surely_before(never, item)
+
+
+def _is_hearsay(item: Item, never: Item) -> bool:
+    return item.trust is Trust.TEXT and never.trust is not Trust.TEXT
 
 
 def _evidence_in_words(item: Item) -> str:

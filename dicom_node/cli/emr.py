@@ -1,9 +1,9 @@
 """``emerald emr ACTION``: the patient's record, each action in a module of its own."""
 
-from dicom_node.cli import emr_messages
+from dicom_node.cli import emr_lookup, emr_messages, emr_synth
 from dicom_node.cli.options import Commands
 
-_ACTIONS = (emr_messages,)
+_ACTIONS = (emr_lookup, emr_messages, emr_synth)
 
 
 def add(commands: Commands) -> None:
@@ -11,7 +11,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "emr",
         help="work with the patient's record",
-        description="The patient's record: read single messages, listen for HL7 v2.",
+        description="The patient's record: look it up, read single messages, listen for HL7 v2, make records up.",
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION", help="what to do")
     for action in _ACTIONS:

@@ -7,8 +7,12 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from dicom_node.cli.options import Commands
+from dicom_node import node
+from dicom_node.cli.options import Commands, add_config, load_settings
+from dicom_node.emr_records import open_records
 from dicom_node.errors import NodeError
+from dicom_node.jobs.store import Store
+from dicom_node.settings import Settings
 from hl7_emr.domain import Identifier, PartialDate, PersonName
 from hl7_emr.errors import EmrError
 from hl7_emr.synth import generator, guard
@@ -27,6 +31,7 @@ def add(actions: Commands) -> None:
         "Each is marked as synthetic. The mode emeralds reads the malignancy: it exists to reproduce a paper, and any "
         "gain from its records is a property of the generator.",
     )
+    add_config(parser)
     parser.add_argument("--attributes", type=Path, required=True, help="JSON lines: patient_id and ratings")
     parser.add_argument("--mode", choices=("label-free", "emeralds"), default="label-free", help="(label-free)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
@@ -34,15 +39,22 @@ def add(actions: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace, real_sources: tuple[guard.Knows, ...] = ()) -> int:
-    """Write one line for each line that is read."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write one line for each line that is read; a patient whom a configured real source knows stops it."""
+    settings = load_settings(arguments)
     lines = arguments.attributes.read_text(encoding="utf-8").splitlines()
-    written = [
-        _made(number, line, arguments, real_sources) for number, line in enumerate(lines, start=1) if line.strip()
-    ]
+    with open_records(settings, _ledger(settings)) as records:
+        real = () if settings.emr.fhir.is_test else (records.knows,)
+        written = [_made(number, line, arguments, real) for number, line in enumerate(lines, start=1) if line.strip()]
     arguments.out.write_text("".join(written), encoding="utf-8")
     print(f"{len(written)} synthetic records ({arguments.mode}, seed {arguments.seed}) in {arguments.out}")
     return 0
+
+
+def _ledger(settings: Settings) -> Store | None:
+    """Return the ledger, where there is one: the command makes none."""
+    made = settings.ledger.url or (settings.data_dir / "ledger.sqlite").exists()
+    return node.open_store(settings) if made else None
 
 
 def _made(number: int, line: str, arguments: argparse.Namespace, real_sources: tuple[guard.Knows, ...]) -> str:
@@ -62,20 +74,27 @@ def _made(number: int, line: str, arguments: argparse.Namespace, real_sources: t
 
 def _attributes(told: dict[str, Any]) -> Attributes:
     """Read what is known of a nodule; a malignancy in the line is not looked at."""
-    ratings = [float(told[name]) for name in _RATINGS]
-    for name, rating in zip(_RATINGS, ratings, strict=True):
-        if not 1 <= rating <= (6 if name == "calcification" else 5):
-            raise ValueError(f"{name} is {rating:g}, and LIDC-IDRI rates it from 1")
+    spiculation, lobulation, texture, calcification = (_rating(told, name) for name in _RATINGS)
     names = told.get("name", "")
     family, *given = str(names).split("^") if names else ("",)
     return Attributes(
         Identifier(str(told["patient_id"]), str(told.get("issuer", ""))),
-        *ratings,
+        spiculation,
+        lobulation,
+        texture,
+        calcification,
         studied_on=date.fromisoformat(str(told["study_date"])),
         names=(PersonName(family, tuple(filter(None, given))),) if family else (),
         birth_date=PartialDate.parse(str(told.get("birth_date", ""))),
         sex=str(told.get("sex", "")),
     )
+
+
+def _rating(told: dict[str, Any], name: str) -> float:
+    rating, most = float(told[name]), 6 if name == "calcification" else 5
+    if not 1 <= rating <= most:
+        raise ValueError(f"{name} is {rating:g}; LIDC-IDRI rates it from 1 to {most}")
+    return rating
 
 
 def _as_json(made: SyntheticPatient) -> dict[str, Any]:

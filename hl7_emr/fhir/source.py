@@ -4,11 +4,11 @@ Every row is looked at again: a server that ignores a parameter returns other pe
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from hl7_emr import codes, facts, identity
-from hl7_emr.domain import Patient, PatientRecord
+from hl7_emr.domain import Item, Patient, PatientRecord
 from hl7_emr.errors import FhirError
 from hl7_emr.fhir.client import FhirClient, escaped
 from hl7_emr.fhir.elements import Json, refers_to
@@ -44,11 +44,14 @@ class Found:
         None unless the decision allows its use.
     notes : tuple of str
         What could not be read, and what was left out; no value of any patient.
+    items : tuple of Item
+        The statements that the record was made of.
     """
 
     decision: Decision
     record: PatientRecord | None = None
     notes: tuple[str, ...] = ()
+    items: tuple[Item, ...] = field(default=(), repr=False)
 
 
 class FhirSource:
@@ -90,14 +93,15 @@ class FhirSource:
         source, notes = decision.candidate.source, list[str]()
         name = source.split("/_history/")[0]
         resources = list(self._belongings(name, budget, notes))
+        items = tuple(statements(resources, studied_on))
         record = facts.compile_record(
-            statements(resources, studied_on),
+            items,
             decision.candidate.patient,
             source,
             studied_on,
             synthetic=any(map(is_synthetic, [*rows, *resources])),
         )
-        return Found(decision, record, tuple(notes))
+        return Found(decision, record, tuple(notes), items)
 
     def _belongings(self, name: str, budget: Budget, notes: list[str]) -> Iterator[Json]:
         """Yield each resource of the patient once, and note what is not shown and what is another patient's."""

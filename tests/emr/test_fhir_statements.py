@@ -279,6 +279,27 @@ def test_never_smoker_with_pack_years_is_a_conflict_and_neither_is_used():
     assert [conflict.name for conflict in said.conflicts] == ["smoking"]
 
 
+def test_smoking_begun_after_never_was_said_is_smoking():
+    never = observation("72166-2", concept("266919005"), identifier="a", on="2010-01-01")
+
+    for later in (
+        observation("8664-5", quantity(10), identifier="b"),
+        condition("F17.210", ICD10, onsetDateTime="2020"),
+    ):
+        said = record(never, later)
+
+        assert said.ever_smoker.value is True
+        assert (said.smoking_status, said.conflicts) == (None, ())
+
+
+def test_a_text_does_not_outweigh_the_code_never():
+    never = observation("72166-2", concept("266919005"), identifier="a", on="2010-01-01")
+
+    said = record(never, observation("8664-5", {"valueString": "10"}, identifier="b"))
+
+    assert (said.ever_smoker.value, said.smoking_status.value) == (False, "never")
+
+
 def test_two_codings_of_one_answer_that_disagree_are_a_conflict():
     codings = [{"system": SNOMED, "code": "8517006"}, {"system": SNOMED, "code": "449868002"}]
 
