@@ -1,9 +1,9 @@
 """``emerald emr ACTION``: the patient's record, each action in a module of its own."""
 
-from dicom_node.cli import emr_lookup, emr_messages, emr_synth
+from dicom_node.cli import emr_lookup, emr_messages, emr_report, emr_synth
 from dicom_node.cli.options import Commands
 
-_ACTIONS = (emr_lookup, emr_messages, emr_synth)
+_ACTIONS = (emr_lookup, emr_messages, emr_report, emr_synth)
 
 
 def add(commands: Commands) -> None:
