@@ -4,13 +4,14 @@ The SR is read, and not the analysis again: results are built once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code as DicomCode
 
 from dicom_node.domain import Job
 from dicom_node.objects import codes
+from dicom_node.record_used import RecordUsed
 from hl7_emr.domain import (
     Code,
     Device,
@@ -56,15 +57,21 @@ def patient_of(header: Dataset) -> Patient:
     )
 
 
+def study_date(header: Dataset) -> date | None:
+    """Return the day of the study; None: not said."""
+    day = PartialDate.parse(str(header.get("StudyDate") or ""))
+    return day.first if day is not None and day.exact else None
+
+
 def imaging_report(
-    sr: Dataset, job: Job, record: PatientRecord, record_words: str, segmentations: Sequence[InstanceReference] = ()
+    sr: Dataset, job: Job, known: RecordUsed, segmentations: Sequence[InstanceReference] = ()
 ) -> ImagingReport:
     """Return the report that says what the SR says.
 
     Parameters
     ----------
-    record : PatientRecord
-        What the analysis used; its items are told with each risk that it went into.
+    known : RecordUsed
+        What the analysis used; its items are told with each risk that they went into.
     """
     whole = list(_items(sr))
     own = InstanceReference(str(sr.SeriesInstanceUID), str(sr.SOPClassUID), str(sr.SOPInstanceUID))
@@ -80,12 +87,12 @@ def imaging_report(
         device=_device(sr, whole),
         studied_at=_studied_at(sr),
         procedure=_CHEST_CT,
-        findings=tuple(_findings(whole, record)),
+        findings=tuple(_findings(whole, known.record)),
         observations=tuple(_observations(study)),
         impression=(*_texts(whole, codes.CONCLUSION), *_nodules_in_words(whole)),
-        record=record,
+        record=known.record,
         missing=tuple(word for words in unknown for word in words.split(", ")),
-        record_words=record_words,
+        record_words=known.words,
         references=(own, *segmentations),
     )
 

@@ -26,7 +26,8 @@ from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
 from dicom_node import pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
-from dicom_node.emr_store import EmrStore
+from dicom_node.emr_listener import mllp_service
+from dicom_node.emr_records import asking
 from dicom_node.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -37,16 +38,11 @@ from dicom_node.errors import (
     SettingsError,
 )
 from dicom_node.jobs import housekeeping, settle
-from dicom_node.jobs.database import utc_now
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
 from dicom_node.objects.spool import Spool, reconcile
 from dicom_node.settings import EngineSettings, Settings
-from hl7_emr.hl7v2.acknowledgement import Verdict
-from hl7_emr.hl7v2.intake import Rules
-from hl7_emr.hl7v2.judge import Judge
-from hl7_emr.hl7v2.listener import Limits, Listener
-from hl7_emr.hl7v2.service import Service, server_tls
+from hl7_emr.hl7v2.service import Service
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
@@ -94,12 +90,14 @@ def open_spool(settings: Settings) -> Spool:
 
 def build_parts(settings: Settings) -> pipeline.Parts:
     """Build what the steps of a job work with."""
+    store = open_store(settings)
     return pipeline.Parts(
         settings=settings,
-        store=open_store(settings),
+        store=store,
         spool=open_spool(settings),
         identity=pipeline.Identity(installation_uid(settings.data_dir), software_version()),
         engine_for=partial(engine_for, models_dir=settings.models),
+        ask=asking(settings, store),
     )
 
 
@@ -169,29 +167,6 @@ def build_steps(parts: pipeline.Parts) -> Steps:
         analyse=lambda job, progress: pipeline.analyse(job, parts, progress),
         deliver=lambda delivery: pipeline.deliver(delivery, parts),
     )
-
-
-def mllp_service(settings: Settings, store: Store, port: int) -> Service:
-    """Return the HL7 v2 listener over this ledger, not yet running.
-
-    Raises
-    ------
-    SettingsError
-        The certificate or its key cannot be used.
-    """
-    mllp = settings.emr.mllp
-    try:
-        tls = server_tls(mllp.certificate, mllp.key, mllp.client_authority) if mllp.certificate else None
-    except OSError as error:
-        raise SettingsError("emr.mllp.certificate", f"cannot be used: {error}") from error
-    judge = Judge(Rules(mllp.accession_fields, mllp.processing_ids), utc_now, Verdict(mllp.transient_answer[1]))
-    limits = Limits(
-        max_frame_bytes=mllp.max_message_mb * 1024 * 1024,
-        max_connections=mllp.max_connections,
-        idle_s=mllp.idle_timeout_s,
-        frame_s=mllp.message_timeout_s,
-    )
-    return Service(Listener(EmrStore(store), judge, limits, tls), mllp.host, port)
 
 
 class Node:
@@ -340,8 +315,8 @@ def deliver_for_ever(settings: Settings) -> None:
     """Be the delivery worker: one thread for each destination, so that none holds up another."""
     parts = build_parts(settings)
     threads = [
-        threading.Thread(target=partial(_deliver_to, parts, destination.name), name=destination.name, daemon=True)
-        for destination in settings.destinations
+        threading.Thread(target=partial(_deliver_to, parts, target), name=target, daemon=True)
+        for target in settings.targets
     ]
     for thread in threads:
         thread.start()

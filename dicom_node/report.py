@@ -18,13 +18,14 @@ from dicom_node.objects import key_images, overlay, seg, sr
 from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries, Tracked
 from dicom_node.objects.sr_groups import SegmentReference
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
+from dicom_node.record_used import RecordUsed
 from hl7_emr.domain import Item, PatientRecord
 
 __all__ = [
     "AnalysedSeries",
     "InstanceReference",
     "ObjectContext",
-    "PatientRecord",
+    "RecordUsed",
     "ResultObject",
     "Tracked",
     "clinical_context",
@@ -63,7 +64,7 @@ def results(
     template: Dataset,
     analysed: Sequence[AnalysedSeries],
     verdicts: Sequence[SeriesVerdict],
-    record: PatientRecord,
+    known: RecordUsed,
     context: ObjectContext,
 ) -> list[ResultObject]:
     """Build all result objects of a job: the same job gives the same bytes.
@@ -76,6 +77,8 @@ def results(
         Empty: the report says why nothing was analysed.
     verdicts : sequence of SeriesVerdict
         One for each series of the study.
+    known : RecordUsed
+        Of the patient.
 
     Returns
     -------
@@ -105,8 +108,9 @@ def results(
         reason=job.reason or (nearest.reason if nearest else None),
         detail=job.detail or (nearest.detail if nearest else ""),
         completeness=list(_completeness(job)),
-        used=[_item_in_words(item) for item in record.items()],
-        missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
+        record=known.sentences,
+        used=[_item_in_words(item) for item in known.record.items()],
+        missing=[words for name, words in _INPUTS.items() if getattr(known.record, name) is None],
     )
     return [*segmentations, *pictures, ResultObject("sr", sr.encode(report, template, context, _sr_series(context)))]
 
@@ -233,7 +237,7 @@ def _item_in_words(item: Item) -> str:
         else str(value)
     )
     when = f", recorded on {item.on.isoformat()}" if item.on else ""
-    return f"{_INPUTS.get(item.name, item.name)}: {words} (from {item.source}{when})"
+    return f"{_INPUTS.get(item.name, item.name.replace('_', ' '))}: {words} (from {item.source}{when})"
 
 
 def _completeness(job: Job) -> Iterator[str]:

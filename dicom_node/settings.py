@@ -104,6 +104,7 @@ class Destination(_Frozen):
     port: Port
     objects: tuple[Literal["seg", "sr", "key_images"], ...] = ("seg", "sr")
     timeout_s: float = Field(default=30, gt=0)
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
 
     @property
     def remote(self) -> RemoteAE:
@@ -119,7 +120,7 @@ class CallingPeer(_Frozen):
 
 
 class Pipeline(_Frozen):
-    """One called AE title, what it runs and where its results go."""
+    """One called AE title, what it runs and where its results go: names of PACS and of EMR destinations."""
 
     called_ae_title: AeTitle
     destinations: tuple[Name, ...] = ()
@@ -186,13 +187,62 @@ class AssigningAuthority(_Frozen):
     uri: str
 
 
-class EmrSettings(_Frozen):
-    """The patient's record."""
+class Hl7Destination(_Frozen):
+    """An EMR that results are sent to as ORU^R01 by MLLP."""
 
+    kind: Literal["hl7v2"]
+    name: Name
+    host: str
+    port: Port
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
+    sending_application: str = Field(default="EMERALD", description="MSH-3")
+    sending_facility: str = Field(default="", description="MSH-4")
+    receiving_application: str = Field(default="", description="MSH-5")
+    receiving_facility: str = Field(default="", description="MSH-6")
+    connect_timeout_s: float = Field(default=10, gt=0)
+    answer_timeout_s: float = Field(default=30, gt=0)
+    tls: bool = False
+    server_authority: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    certificate: Path | None = Field(default=None, description="PEM; ours, for mutual TLS")
+    key: Path | None = None
+
+
+class FhirDestination(FhirSettings):
+    """An EMR that results are sent to as a FHIR transaction."""
+
+    kind: Literal["fhir"]
+    name: Name
+    base_url: str = Field(min_length=1)
+
+
+EmrDestination = Annotated[Hl7Destination | FhirDestination, Field(discriminator="kind")]
+
+
+class EmrSettings(_Frozen):
+    """The patient's record: where it comes from, and where results go."""
+
+    ask_messages: Literal["auto", "always", "never"] = Field(
+        default="auto", description="whether what HL7 v2 messages have said is used; auto: where mllp is enabled"
+    )
+    revise_for_late_records: bool = Field(
+        default=False, description="whether a record that comes after the results opens the next revision"
+    )
+    late_record_hours: float = Field(default=24, gt=0, description="how long it may come after the results")
+    destinations: tuple[EmrDestination, ...] = ()
     authorities: tuple[AssigningAuthority, ...] = ()
     default_issuer: str = Field(default="", description="whose a Patient ID is where the images do not say")
     mllp: MllpSettings = MllpSettings()
     fhir: FhirSettings = FhirSettings()
+
+    @property
+    def asks_messages(self) -> bool:
+        """Whether what HL7 v2 messages have said is used."""
+        return self.ask_messages == "always" or (self.ask_messages == "auto" and self.mllp.enabled)
+
+    @property
+    def asks_somebody(self) -> bool:
+        """Whether any source of records is configured."""
+        return self.asks_messages or bool(self.fhir.base_url)
 
 
 class Settings(_Frozen):
@@ -211,8 +261,8 @@ class Settings(_Frozen):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
-        known = {destination.name for destination in self.destinations}
-        if len(known) != len(self.destinations):
+        known = set(self.targets)
+        if len(known) != len(self.targets):
             raise ValueError("destinations: two of them have the same name")
         if len({pipeline.called_ae_title for pipeline in self.pipelines}) != len(self.pipelines):
             raise ValueError("pipelines: two of them have the same called_ae_title")
@@ -229,6 +279,21 @@ class Settings(_Frozen):
     def destination(self, name: str) -> Destination | None:
         """Return the destination of this name, or None."""
         return next((d for d in self.destinations if d.name == name), None)
+
+    def emr_destination(self, name: str) -> Hl7Destination | FhirDestination | None:
+        """Return the EMR of this name, or None."""
+        return next((d for d in self.emr.destinations if d.name == name), None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all destinations: PACS first, then EMR."""
+        return tuple(destination.name for destination in (*self.destinations, *self.emr.destinations))
+
+    def takes_synthetic(self, called_ae_title: str) -> bool:
+        """Whether all destinations of a pipeline are marked as tests."""
+        pipeline = self.pipeline(called_ae_title)
+        names = pipeline.destinations if pipeline else ()
+        return all(each.is_test for each in (*self.destinations, *self.emr.destinations) if each.name in names)
 
     @property
     def models(self) -> Path:

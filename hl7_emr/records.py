@@ -10,14 +10,15 @@ from datetime import date
 from types import MappingProxyType
 
 from hl7_emr import facts, identity
-from hl7_emr.domain import Identifier, Patient, PatientRecord
+from hl7_emr.domain import Identifier, ImagingOrder, Patient, PatientRecord
 from hl7_emr.errors import EmrError
 from hl7_emr.fhir.source import FhirSource, Found
 from hl7_emr.identity import Authorities, Candidate, Decision, Reason
-from hl7_emr.stores import KnownPatient, RecordStore
+from hl7_emr.stores import KnownPatient, OrderStore, RecordStore
 
+# Reasons of a source that does not know the patient, and so says nothing against one that does.
 # ISSUER_UNKNOWN: the server names authorities by URI, and the settings have none for this one
-_SILENT = frozenset({Reason.NOT_FOUND, Reason.IDENTIFIER_NOT_CONFIRMED, Reason.ISSUER_UNKNOWN})
+SILENT = frozenset({Reason.NOT_FOUND, Reason.IDENTIFIER_NOT_CONFIRMED, Reason.ISSUER_UNKNOWN})
 _NO_AUTHORITIES: Authorities = MappingProxyType({})
 
 
@@ -74,7 +75,7 @@ class Records:
         asked : Patient
             As the images name the patient; the first identifier is the Patient ID.
         """
-        asked = self._with_issuer(asked)
+        asked = with_issuer(asked, self._default_issuer)
         if reason := identity.unfit(asked, self._authorities):
             return Lookup(Decision(None, reason))
         found, notes, unavailable = [self._by_messages(asked, studied_on)], list[str](), False
@@ -90,13 +91,7 @@ class Records:
     def knows(self, identifier: Identifier) -> bool:
         """Tell whether any source has, or may have, a patient of this identifier, whoever that is."""
         found = self.lookup(Patient((identifier,)), None)
-        return found.unavailable or found.decision.reason not in _SILENT
-
-    def _with_issuer(self, asked: Patient) -> Patient:
-        if not asked.identifiers or asked.identifiers[0].namespace or asked.identifiers[0].universal_id:
-            return asked
-        first = replace(asked.identifiers[0], namespace=self._default_issuer)
-        return replace(asked, identifiers=(first, *asked.identifiers[1:]))
+        return found.unavailable or found.decision.reason not in SILENT
 
     def _by_messages(self, asked: Patient, studied_on: date | None) -> Found:
         known = {
@@ -135,9 +130,42 @@ class Records:
         return Candidate(known.patient, known.source)
 
 
+def with_issuer(asked: Patient, default_issuer: str) -> Patient:
+    """Return the patient with the issuer of the Patient ID, where the images name none."""
+    if not asked.identifiers or asked.identifiers[0].namespace or asked.identifiers[0].universal_id:
+        return asked
+    first = replace(asked.identifiers[0], namespace=default_issuer)
+    return replace(asked, identifiers=(first, *asked.identifiers[1:]))
+
+
+def order_of(
+    book: OrderStore, asked: Patient, accession_number: str, study_instance_uid: str, authorities: Authorities
+) -> ImagingOrder | None:
+    """Return the one order for an examination of this patient.
+
+    Parameters
+    ----------
+    asked : Patient
+        As the images name the patient, with the issuer of the Patient ID.
+
+    Returns
+    -------
+    ImagingOrder or None
+        None: there is none, it was cancelled, there are several, or it is not certain to be this patient's.
+    """
+    found = book.orders_of_study(study_instance_uid) or book.orders(accession_number)
+    mine = [
+        order
+        for order in found
+        if not order.cancelled
+        and identity.decide(asked, [Candidate(order.patient, "order")], None, authorities).candidate
+    ]
+    return mine[0] if len(mine) == 1 else None
+
+
 def _united(found: list[Found], studied_on: date | None, notes: tuple[str, ...], *, unavailable: bool) -> Lookup:
     """Weigh the statements of all sources together, so that contradictions between them are seen."""
-    against = [each for each in found if each.decision.reason and each.decision.reason not in _SILENT]
+    against = [each for each in found if each.decision.reason and each.decision.reason not in SILENT]
     confirmed = [each for each in found if each.decision.candidate]
     if against or not confirmed:
         reasons = [each.decision for each in (*against, *found)]

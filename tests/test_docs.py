@@ -3,6 +3,7 @@
 import argparse
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,18 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Return the dotted names of all settings below a model, list indices left out."""
     names: set[str] = set()
     for name, field in model.model_fields.items():
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        nested = list(_models(field.annotation))
         below = [_fields(kind, f"{prefix}{name}.") for kind in nested]
         names |= set().union(*below) if below else {prefix + name}
     return names
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names, at any depth: of lists, of alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
 
 
 def _keys(values: object, prefix: str = "") -> set[str]:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
+from dicom_node.emr_listener import mllp_service
 from dicom_node.errors import NodeError, SettingsError
 from hl7_emr.domain import Item, Patient
 from hl7_emr.facts import compile_record
@@ -72,7 +73,7 @@ def run_listen(arguments: argparse.Namespace) -> int:
         raise SettingsError("--port", "is not a port")
     store = node.open_store(settings)
     try:
-        with node.mllp_service(settings, store, port) as service:
+        with mllp_service(settings, store, port) as service:
             _LOG.info("MLLP on %s:%d", settings.emr.mllp.host, service.port)
             threading.Event().wait()
     except OSError as error:

@@ -4,18 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-import pydicom
-
-from dicom_node import node, report
+from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.errors import NodeError
-from dicom_node.imaging_report import imaging_report
-from dicom_node.jobs.store import Store
-from hl7_emr.domain import ImagingReport, InstanceReference
+from dicom_node.emr_delivery import report_of
 from hl7_emr.fhir.results import transaction
 from hl7_emr.hl7v2.results import Addresses, oru
-
-_RECORD = "nothing but the images was asked"
 
 
 def add(actions: Commands) -> None:
@@ -45,24 +38,3 @@ def run(arguments: argparse.Namespace) -> int:
     (folder / "bundle.json").write_text(bundle, encoding="utf-8")
     print(f"{folder / 'oru.hl7'} and {folder / 'bundle.json'}: {len(made.findings)} nodules, nothing was sent")
     return 0
-
-
-def report_of(store: Store, job_id: int) -> ImagingReport:
-    """Return the report of a job from its stored SR.
-
-    Raises
-    ------
-    NodeError
-        The job has no SR (yet).
-    """
-    job, results = store.job(job_id), store.results(job_id)
-    stored = next((each for each in results if each.kind == "sr"), None)
-    if stored is None:
-        raise NodeError(f"job {job_id} has no report: it is {job.state}")
-    sr = pydicom.dcmread(stored.path)
-    segmentations = [
-        InstanceReference(each.series_instance_uid, each.sop_class_uid, each.sop_instance_uid)
-        for each in results
-        if each.kind == "seg"
-    ]
-    return imaging_report(sr, job, report.record_from_header(sr), _RECORD, segmentations)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dicom_node.jobs import emr_tables as t
 from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.records import RecordRow
 
 Document = dict[str, Any]
 PatientKey = tuple[str, str]
@@ -64,6 +65,12 @@ class OutboxRow:
     attempts: int
     last_error: str | None = None
     dead: bool = False
+    answer: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was accepted, or cannot be."""
+        return self.dead or self.answer is not None
 
 
 class EmrTransaction:
@@ -165,6 +172,11 @@ class EmrRows(Ledger):
         with self.read() as connection:
             return {row.name: row.n for row in connection.execute(sa.select(t.counters).order_by(t.counters.c.name))}
 
+    def job_record(self, job_id: int) -> Document | None:
+        """Return what the analysis of a job used of its patient's record; None: nobody was asked, or it is gone."""
+        with self.read() as connection:
+            return connection.scalar(sa.select(t.job_records.c.document).where(t.job_records.c.job_id == job_id))
+
     def emr_dead_letters(self, limit: int = 50) -> list[MessageRow]:
         """Return the newest dead letters, newest first."""
         query = sa.select(t.dead_letters).order_by(t.dead_letters.c.id.desc()).limit(limit)
@@ -209,6 +221,23 @@ class EmrRows(Ledger):
                 sa.update(t.outbox).where(t.outbox.c.id == number).values(attempts=t.outbox.c.attempts + 1, **values)
             )
 
+    def outbox_hurry(self, destination: str, now: datetime) -> None:
+        """Let what waits for a destination be due at once: how long it waited is the business of its deliveries."""
+        waiting = sa.and_(t.outbox.c.destination == destination, t.outbox.c.ended_at.is_(None))
+        with self.write() as connection:
+            connection.execute(sa.update(t.outbox).where(waiting).values(next_attempt_at=now))
+
+    def outbox_message(self, number: int) -> OutboxRow:
+        """Return a message."""
+        with self.read() as connection:
+            return _outbox_row(connection.execute(sa.select(t.outbox).where(t.outbox.c.id == number)).one())
+
+    def outbox_withdraw(self, destination: str, control_ids: Iterable[str]) -> None:
+        """Remove messages that have not been accepted: later ones say all that they say."""
+        same = (t.outbox.c.destination == destination, t.outbox.c.control_id.in_(list(control_ids)))
+        with self.write() as connection:
+            connection.execute(sa.delete(t.outbox).where(*same, t.outbox.c.answer.is_(None)))
+
     def outbox_dead(self) -> list[OutboxRow]:
         """Return the messages that no attempt can deliver, oldest first."""
         query = sa.select(t.outbox).where(t.outbox.c.dead).order_by(t.outbox.c.id)
@@ -221,6 +250,18 @@ class EmrRows(Ledger):
         with self.write() as connection:
             dead = sa.and_(t.outbox.c.id == number, t.outbox.c.dead)
             connection.execute(sa.update(t.outbox).where(dead).values(**fresh))
+
+
+def keep_record(connection: Connection, job_id: int, record: RecordRow) -> None:
+    """Keep what an analysis used of its patient's record, and count it."""
+    connection.execute(sa.insert(t.job_records).values(job_id=job_id, document=record.document))
+    if record.counter:
+        _count(connection, {record.counter: 1})
+
+
+def drop_records(connection: Connection, job_ids: Iterable[int]) -> None:
+    """Drop what analyses used of their patients' records: their results are gone."""
+    connection.execute(sa.delete(t.job_records).where(t.job_records.c.job_id.in_(list(set(job_ids)))))
 
 
 def _patients(connection: Connection, keys: list[PatientKey]) -> dict[PatientKey, Document]:
@@ -241,7 +282,14 @@ def _orders(connection: Connection, where: sa.ColumnElement[bool]) -> list[Order
 
 def _outbox_row(row: Any) -> OutboxRow:
     return OutboxRow(
-        row.id, row.destination, row.control_id, row.content, row.attempts, row.last_error, dead=bool(row.dead)
+        id=row.id,
+        destination=row.destination,
+        control_id=row.control_id,
+        content=row.content,
+        attempts=row.attempts,
+        last_error=row.last_error,
+        dead=bool(row.dead),
+        answer=row.answer,
     )
 
 

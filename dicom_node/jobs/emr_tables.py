@@ -3,7 +3,19 @@
 Patients and orders are documents: what they hold is the business of ``dicom_node/emr_store.py``.
 """
 
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from dicom_node.jobs.tables import Utc, metadata
 
@@ -50,6 +62,14 @@ orders = Table(
     Column("study_instance_uid", Text, nullable=False, index=True),
     Column("document", JSON, nullable=False),
     Column("updated_at", Utc, nullable=False),
+)
+
+# What each analysis used of its patient's record; goes with the results.
+job_records = Table(
+    "emr_job_records",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("document", JSON, nullable=False),
 )
 
 outbox = Table(

@@ -91,6 +91,21 @@ class FhirClient:
                 return None
             raise
 
+    def capabilities(self, budget: Budget) -> str:
+        """Return what the server says it is: its software and its FHIR version.
+
+        Raises
+        ------
+        Unreachable, FhirError
+            It does not answer as a FHIR R4 server.
+        """
+        said = self._ask("GET", f"{self._base_url}metadata", budget)
+        version = str(said.get("fhirVersion", "no version"))[:20]
+        if said.get("resourceType") != "CapabilityStatement" or not version.startswith("4."):
+            raise FhirError(0, f"the server speaks FHIR {version}, not R4")
+        software = str(as_object(said.get("software")).get("name", "a server"))[:60]
+        return f"{software}, FHIR {version}"
+
     def transaction(self, bundle: Json, budget: Budget) -> list[str]:
         """Send a transaction; all of it happens, or nothing.
 

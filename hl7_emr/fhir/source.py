@@ -75,18 +75,28 @@ class FhirSource:
         Unreachable, FhirError
             The server did not answer in time, or not usably: nothing is known, which is not "no record".
         """
+        budget = self._client.budget()
+        decision, rows = self._identify(asked, studied_on, budget)
+        return Found(decision) if decision.candidate is None else self._read(decision, rows, studied_on, budget)
+
+    def identify(self, asked: Patient, studied_on: date | None) -> Decision:
+        """Tell which patient of the server the patient of the images is, and read nothing else.
+
+        Raises
+        ------
+        Unreachable, FhirError
+            As ``lookup``.
+        """
+        return self._identify(asked, studied_on, self._client.budget())[0]
+
+    def _identify(self, asked: Patient, studied_on: date | None, budget: Budget) -> tuple[Decision, list[Json]]:
         system = identity.authority_uri(asked.identifiers[0], self._authorities) if asked.identifiers else ""
         if reason := identity.unfit(asked, self._authorities) or (None if system else Reason.ISSUER_UNKNOWN):
-            return Found(Decision(None, reason))
-        budget = self._client.budget()
+            return Decision(None, reason), []
         value = asked.identifiers[0].value.strip()
-        parameters = {"identifier": f"{escaped(system)}|{escaped(value)}"}
-        rows = self._client.search("Patient", parameters, budget)
+        rows = self._client.search("Patient", {"identifier": f"{escaped(system)}|{escaped(value)}"}, budget)
         candidates = [candidate(row, lambda reference: self._client.read(reference, budget)) for row in rows]
-        decision = identity.decide(asked, candidates, studied_on, self._authorities)
-        if decision.candidate is None:
-            return Found(decision)
-        return self._read(decision, rows, studied_on, budget)
+        return identity.decide(asked, candidates, studied_on, self._authorities), rows
 
     def _read(self, decision: Decision, rows: list[Json], studied_on: date | None, budget: Budget) -> Found:
         assert decision.candidate is not None

@@ -12,6 +12,7 @@ import pytest
 from dicom_node import node, settings
 from dicom_node.cli import main
 from dicom_node.cli.demo_pacs import free_port
+from dicom_node.emr_listener import mllp_service
 from dicom_node.emr_store import EmrStore
 from dicom_node.errors import SettingsError
 from hl7_emr.domain import Identifier
@@ -90,7 +91,7 @@ def test_a_port_that_is_taken_is_explained(tmp_path: Path, capsys: pytest.Captur
 def service(tmp_path: Path, **mllp: object) -> tuple[Service, EmrStore]:
     values = settings.parse({"data_dir": str(tmp_path / "data"), "emr": {"mllp": mllp}})
     store = node.open_store(values)
-    return node.mllp_service(values, store, 0), EmrStore(store)
+    return mllp_service(values, store, 0), EmrStore(store)
 
 
 def send(peer: Peer, content: bytes, control_id: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from dicom_node import report
 from dicom_node.cli import main
 from dicom_node.imaging_report import imaging_report, patient_of
+from dicom_node.record_used import RecordUsed
 from hl7_emr.domain import Identifier, PartialDate, PersonName
 from hl7_emr.fhir.results import transaction
 from hl7_emr.hl7v2.results import Addresses, oru
@@ -31,7 +32,7 @@ def sr_of(case):
 
 def told(case, **more):
     sr = sr_of(case)
-    return imaging_report(sr, case.job, report.record_from_header(sr), "nothing was asked", **more)
+    return imaging_report(sr, case.job, RecordUsed(report.record_from_header(sr)), **more)
 
 
 def numbers_of(sr):
