@@ -189,7 +189,8 @@ def _values(data_dir: Path, destinations: Sequence[RemoteAE], changes: dict[str,
         {"name": f"pacs{i}", "ae_title": to.ae_title, "host": to.host, "port": to.port, "timeout_s": 5}
         for i, to in enumerate(destinations, start=1)
     ]
-    names = [destination["name"] for destination in values["destinations"]]
+    emr = values.get("emr", {}).get("destinations", ())
+    names = [destination["name"] for destination in (*values["destinations"], *emr)]
     values["pipelines"] = [{"called_ae_title": AE_TITLE, "destinations": names}]
     return values
 
