@@ -25,7 +25,7 @@ from dicom_node.errors import NodeError, ReportDelayed, ReportRefused, SettingsE
 from dicom_node.imaging_report import imaging_report
 from dicom_node.jobs.store import Store
 from dicom_node.record_used import RecordUsed, from_json
-from dicom_node.settings import EmrSettings, FhirDestination, Hl7Destination, Settings
+from dicom_node.settings import EmrSettings, FhirDestination, FhirSettings, Hl7Destination, Settings
 from hl7_emr.domain import ImagingOrder, ImagingReport, InstanceReference, Item, PartialDate, Patient, PatientRecord
 from hl7_emr.errors import EmrError
 from hl7_emr.fhir.results import transaction
@@ -80,6 +80,7 @@ def tell(job: Job, destination: Hl7Destination | FhirDestination, settings: Sett
     server = destination.base_url if isinstance(destination, FhirDestination) else ""
     made = report_of(store, job.id, server, settings.emr.fhir.base_url)
     asked = with_issuer(made.patient, settings.emr.default_issuer)
+    made = replace(made, patient=asked)
     try:
         check_destination(made.record, destination.name, is_test=destination.is_test)
         if isinstance(destination, Hl7Destination):
@@ -98,12 +99,26 @@ def probe(destination: Hl7Destination | FhirDestination) -> str:
     NodeError
         It cannot be reached, does not know us, or is no FHIR R4 server.
     """
+    if isinstance(destination, FhirDestination):
+        return probe_source(destination, writes=True)
     try:
-        if isinstance(destination, Hl7Destination):
-            asyncio.run(_connect(_peer(destination)))
-            return f"{destination.host}:{destination.port} takes {'TLS ' if destination.tls else ''}connections"
-        with open_fhir(destination, writes=True) as client:
-            return client.capabilities(client.budget())
+        asyncio.run(_connect(_peer(destination)))
+    except EmrError as error:
+        raise ReportDelayed(str(error)) from error
+    return f"{destination.host}:{destination.port} takes {'TLS ' if destination.tls else ''}connections by MLLP"
+
+
+def probe_source(server: FhirSettings, *, writes: bool = False) -> str:
+    """Test a FHIR server, with the token that it wants; returns what it says of itself.
+
+    Raises
+    ------
+    NodeError
+        As ``probe``.
+    """
+    try:
+        with open_fhir(server, writes=writes) as client:
+            return f"{client.capabilities(client.budget())} answers"
     except EmrError as error:
         raise ReportDelayed(str(error)) from error
 
