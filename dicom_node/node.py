@@ -23,7 +23,7 @@ from ai_engine.errors import WeightsError, WeightsMissing
 from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.weights import Weights
 from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
-from dicom_node import pipeline
+from dicom_node import late_records, pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
 from dicom_node.emr_listener import mllp_service
@@ -187,6 +187,7 @@ class Node:
         check_engines(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
         mllp = settings.emr.mllp
+        self._looking = threading.Thread()
         self._mllp = mllp_service(settings, self._parts.store, mllp.port) if mllp.enabled else None
 
     @property
@@ -249,8 +250,19 @@ class Node:
             _LOG.info("job %d: the study is complete", job_id)
         if due.now("sweep", _SWEEP_S):
             store.sweep()
+        self._look_for_late_records(due, store)
         if due.now("housekeeping", _HOUSEKEEPING_S):
             housekeeping.run(store, self._parts.spool, self._settings.retention)
+
+    def _look_for_late_records(self, due: "_Due", store: Store) -> None:
+        """Look on a thread of its own, one at a time: servers answer slowly."""
+        emr, ask = self._settings.emr, self._parts.ask
+        if not emr.revise_for_late_records or ask is None or self._looking.is_alive():
+            return
+        if due.now("late records", emr.late_record_every_s):
+            arguments = (store, ask, emr.late_record_hours)
+            self._looking = threading.Thread(target=late_records.look, args=arguments, name="late", daemon=True)
+            self._looking.start()
 
 
 def _say(error: Exception) -> None:

@@ -227,7 +227,8 @@ class EmrSettings(_Frozen):
     revise_for_late_records: bool = Field(
         default=False, description="whether a record that comes after the results opens the next revision"
     )
-    late_record_hours: float = Field(default=24, gt=0, description="how long it may come after the results")
+    late_record_hours: float = Field(default=24, gt=0, description="how long it may come after the first images")
+    late_record_every_s: float = Field(default=600, gt=0, description="how often it is looked for")
     destinations: tuple[EmrDestination, ...] = ()
     authorities: tuple[AssigningAuthority, ...] = ()
     default_issuer: str = Field(default="", description="whose a Patient ID is where the images do not say")

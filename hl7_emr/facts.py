@@ -74,7 +74,7 @@ def compile_record(
         values[name], conflict = _choose(name, about)
         conflicts += [conflict] if conflict else []
     conflicts += _smoking(values, usable, conflicts)
-    prior = tuple(dict.fromkeys(item for item in usable if item.name == "prior_imaging"))
+    prior = tuple(dict.fromkeys(item for item in usable if _is_earlier(item, studied_on)))
     return PatientRecord(
         **values, prior_imaging=prior, conflicts=tuple(conflicts), patient=patient, synthetic=synthetic
     )
@@ -94,6 +94,13 @@ def _after(item: Item, studied_on: date | None) -> bool:
     if studied_on is None or item.on is None:
         return False
     return _first(item.on) > studied_on
+
+
+def _is_earlier(item: Item, studied_on: date | None) -> bool:
+    """Tell whether a fact is an earlier examination; one of the same day is the study itself, or our report on it."""
+    if item.name != "prior_imaging":
+        return False
+    return studied_on is None or item.on is None or _first(item.on) < studied_on
 
 
 def _first(on: date | PartialDate) -> date:

@@ -283,6 +283,14 @@ def test_facts_in_an_order_are_the_patients() -> None:
     assert [item.name for item in found.items] == ["emphysema"]
 
 
+@pytest.mark.parametrize(("day", "n"), [(date(2024, 1, 4), 0), (date(2024, 1, 5), 0), (date(2024, 1, 6), 1)])
+def test_the_study_itself_is_no_prior_imaging(day: date, n: int) -> None:
+    obr = "OBR|1|P1|F1|24627-2^CT Chest^LN|||20240105" + "|" * 17 + "RAD|F"
+    (update,) = changes(msh("ORU^R01"), pid(), obr)
+    assert isinstance(update, PatientUpdate)
+    assert len(compile_record(update.items, studied_on=day).prior_imaging) == n
+
+
 def test_an_imaging_result_is_prior_imaging() -> None:
     segment = "OBR|1|P1|F1|29252-4^CT Chest WO contrast^LN|||20240105" + "|" * 17 + "RAD|F"
     (found,) = changes(msh("ORU^R01"), pid(), segment)

@@ -180,3 +180,31 @@ def test_an_emr_that_is_away_gets_the_report_later_and_the_pacs_at_once(tmp_path
             node.wait_done()
         assert len(ris.messages) == 1
         assert len(fhir.transactions) == 1
+
+
+def test_a_record_that_comes_after_the_results_makes_a_revision_where_that_is_wanted(tmp_path: Path) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        ris = stack.enter_context(MllpReceiver())
+        pacs = stack.enter_context(ReceiverPacs(_made(tmp_path / "pacs")))
+        emr = {
+            "authorities": AUTHORITIES,
+            "mllp": {"enabled": True, "port": port},
+            "destinations": [{"kind": "hl7v2", "name": "ris", "host": "127.0.0.1", "port": ris.port}],
+            "revise_for_late_records": True,
+            "late_record_every_s": 0.5,
+        }
+        node = stack.enter_context(RunningNode(tmp_path / "node", [pacs.remote], emr=emr))
+        hospital = Hospital(node, pacs, ris, FhirStandIn(), Peer("127.0.0.1", port))
+        hospital.send_images(write_study(tmp_path / "ct"))
+        node.wait_done()
+        assert hospital.tell(admission()) == "AA"
+        first, second = node.wait_done(2)
+
+        assert (first.job.revision, second.job.revision) == (1, 2)
+        files = [dcmread(path) for path in pacs.fetch(tmp_path / "fetched")]
+        later = [each for each in files if each.Modality == "SR" and "PredecessorDocumentsSequence" in each]
+        assert len(later) == 1
+        assert "emphysema: yes (from HL7 v2 message ADT-1, DG1 1, recorded on 2024-03-01)" in texts(later[0])
+        assert [segments(message, "OBR")[0][25] for message in ris.messages] == ["P", "C"]
+        assert node.store.emr_counts()["record_not_found"] == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from dicom_node import emr_records, node, pipeline, record_used, report, settings
+from dicom_node import emr_records, late_records, node, pipeline, record_used, report, settings
 from dicom_node.domain import Job
 from dicom_node.emr_records import asking
 from dicom_node.emr_store import EmrStore
@@ -22,6 +22,7 @@ from dicom_node.settings import EngineSettings
 from hl7_emr.domain import Conflict, Item, PartialDate, PatientRecord
 from hl7_emr.hl7v2.intake import Rules, examine
 from tests.node.test_report import made, texts
+from tests.support.clock import Clock
 from tests.support.emr_case import AUTHORITIES, admission, resources
 from tests.support.emr_systems import FhirStandIn
 from tests.support.ledger import analysed, receive, saved, settle
@@ -291,3 +292,69 @@ def test_an_emr_is_not_told_of_a_revision_that_is_superseded(store: Store) -> No
     store.save_analysis(1, "w", replace(saved(1, ("pacs", "ris")), after_others=("ris",)))
     analysed(store, range(4, 6))
     assert [each.state for each in store.deliveries(1)] == ["CANCELLED", "CANCELLED"]
+
+
+FORMER = Item("smoking_status", "former", "Observation/1/_history/1")
+NEVER = Item("smoking_status", "never", "Observation/1/_history/2")
+PRIOR = Item("prior_imaging", "CT Chest", "DiagnosticReport/1/_history/1")
+
+
+def with_record(store: Store, known: RecordUsed) -> int:
+    """Bring a study to DONE whose analysis used this; returns the job's id."""
+    receive(store, range(1, 4))
+    settle(store, 1)
+    store.claim_job("w", 30)
+    row = RecordRow(known.counter, known.words, known.as_json())
+    store.save_analysis(1, "w", replace(saved(1, ()), record=row))
+    return 1
+
+
+def known_of(*items: Item, decision: str = "used") -> RecordUsed:
+    prior = tuple(item for item in items if item.name == "prior_imaging")
+    named = {item.name: item for item in items if item not in prior}
+    return RecordUsed(PatientRecord(**named, prior_imaging=prior), decision, "words")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "revised"),
+    [
+        (known_of(decision="not_found"), known_of(FORMER), True),
+        (known_of(FORMER), known_of(NEVER), True),
+        (known_of(FORMER), known_of(replace(FORMER, source="Observation/1/_history/9")), False),
+        (known_of(FORMER), known_of(FORMER, PRIOR), False),
+        (known_of(FORMER), known_of(decision="unavailable"), False),
+        (known_of(FORMER), known_of(decision="name_differs"), False),
+        (known_of(decision="name_differs"), known_of(decision="name_differs"), False),
+    ],
+    ids=["comes", "is corrected", "new version", "own report", "away", "no longer confirmed", "still refused"],
+)
+def test_a_record_that_comes_after_the_results_opens_a_revision(
+    before: RecordUsed, now: RecordUsed, revised: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_records.ct_pixels, "read_header", lambda ref: header())
+    with_record(store, before)
+
+    opened = late_records.revise(store, lambda of, title: lambda: now, hours=24)
+
+    assert opened == ([2] if revised else [])
+    if revised:
+        assert (store.job(2).revision, store.job(2).state) == (2, "RECEIVING")
+        assert ("revised", "the patient's record says more by now: smoking status") in [
+            (event.event, event.words) for event in store.history(2)
+        ]
+        assert late_records.revise(store, lambda of, title: lambda: now, hours=24) == []
+
+
+def test_a_record_that_comes_too_late_opens_none(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_records.ct_pixels, "read_header", lambda ref: header())
+    with_record(store, known_of(decision="not_found"))
+    clock.advance(25 * 3600)
+    assert late_records.revise(store, lambda of, title: lambda: known_of(FORMER), hours=24) == []
+
+
+def test_a_study_whose_images_are_gone_is_not_revised(store: Store, clock: Clock) -> None:
+    with_record(store, known_of(decision="not_found"))
+    clock.advance(60)
+    assert store.removable_received(clock.now)
+    assert late_records.revise(store, lambda of, title: lambda: known_of(FORMER), hours=24) == []
+    assert store.revise(1, "why") is None
