@@ -38,6 +38,8 @@ from hl7_emr.identity import Authorities
 from hl7_emr.records import order_of, with_issuer
 from hl7_emr.synth.guard import check_destination
 
+# how ``hl7_emr.errors.Nak`` begins; the peer's own words follow
+_ANSWERED = re.compile(r"answered [A-Z]{2}\b")
 _FHIR_REFERENCE = re.compile(r"\b[A-Z][A-Za-z]+/")
 
 
@@ -176,7 +178,8 @@ def _by_mllp(made: ImagingReport, job: Job, destination: Hl7Destination, store: 
     sent = store.outbox_message(number)
     if sent.answer is None:
         words = f"{name}: {sent.last_error or 'waits behind an earlier message'}"
-        raise (ReportRefused if sent.dead else ReportDelayed)(words)
+        code = _ANSWERED.search(words)
+        raise (ReportRefused if sent.dead else ReportDelayed)(words, words[: code.end()] if code else "")
 
 
 async def _send(sender: Sender, store: Store, number: int) -> None:

@@ -59,15 +59,6 @@ class Sender:
         self._patience = patience or Patience()
         self._connection: Connection | None = None
 
-    async def run(self, idle_s: float = 1.0) -> None:
-        """Send until cancelled."""
-        try:
-            while True:
-                if not await self.send_next():
-                    await asyncio.sleep(idle_s)
-        finally:
-            await self.close()
-
     async def send_next(self) -> bool:
         """Send the message that is due, if there is one; False: there was none."""
         message = await asyncio.to_thread(self._outbox.next_due, self._destination, self._clock())
@@ -98,7 +89,9 @@ class Sender:
             self._connection = None
 
     def _note_failure(self, message: Outgoing, error: EmrError) -> None:
-        _LOG.warning("%s: message %d: %s", self._destination, message.id, error)
+        # what a peer says of our message may name the patient: it stands in the outbox, not in the log
+        said = f"answered {error.code}" if isinstance(error, Nak) else error
+        _LOG.warning("%s: message %d: %s", self._destination, message.id, said)
         hopeless = not error.transient or (isinstance(error, Nak) and message.attempts + 1 >= self._patience.attempts)
         if hopeless:
             self._outbox.bury(message.id, str(error), self._clock())

@@ -1,25 +1,23 @@
-"""The one thread that owns the event loop: the listener and all senders run in it."""
+"""The one thread that owns the listener's event loop."""
 
 import asyncio
 import ssl
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hl7_emr.hl7v2.listener import Listener
-from hl7_emr.hl7v2.sender import Sender
 
 
 class Service:
-    """Runs a listener and senders in a thread of their own, from entering to leaving.
+    """Runs a listener in a thread of its own, from entering to leaving.
 
     Parameters
     ----------
-    listener : Listener or None
-        None: only sends.
+    listener : Listener
+        What answers.
     host, port : str, int
         Where it listens.
 
@@ -29,16 +27,15 @@ class Service:
         On entering: the port is taken.
     """
 
-    def __init__(self, listener: Listener | None, host: str, port: int, senders: Sequence[Sender] = ()) -> None:
+    def __init__(self, listener: Listener, host: str, port: int) -> None:
         self._listener = listener
         self._address = host, port
-        self._senders = senders
         self._ready: Future[int] = Future()
         self._thread = threading.Thread(target=self._run, name="hl7v2", daemon=True)
 
     @property
     def port(self) -> int:
-        """The port that it listens on; 0 without a listener."""
+        """The port that it listens on."""
         return self._ready.result()
 
     def __enter__(self) -> Self:
@@ -58,18 +55,13 @@ class Service:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            port = await self._listener.start(*self._address) if self._listener else 0
+            port = await self._listener.start(*self._address)
         except Exception as error:
             self._ready.set_exception(error)
             return
-        sending = [asyncio.create_task(sender.run()) for sender in self._senders]
         self._ready.set_result(port)
         await self._stop.wait()
-        for task in sending:
-            task.cancel()
-        await asyncio.gather(*sending, return_exceptions=True)
-        if self._listener:
-            await self._listener.stop()
+        await self._listener.stop()
 
 
 def server_tls(certificate: Path, key: Path | None, client_authority: Path | None) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from dicom_node.emr_store import EmrStore
 from dicom_node.errors import ReportDelayed, ReportRefused
 from dicom_node.jobs.records import RecordRow
 from dicom_node.jobs.store import Store
+from dicom_node.jobs.worker import Steps, Worker
 from dicom_node.record_used import USED, RecordUsed
 from dicom_node.settings import Settings
 from hl7_emr.domain import EntityIdentifier, Identifier, ImagingOrder, Item, PartialDate, PatientRecord
@@ -136,6 +138,22 @@ def test_what_is_refused_waits_for_a_person_and_is_sent_again_when_told(
     ris.code = "AA"
     tell(values, store, job_id)
     assert store.outbox_dead() == []
+
+
+def test_what_an_emr_says_of_a_report_stands_in_the_ledger_and_not_in_the_log(
+    open_node: Any, ris: MllpReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values, store = open_node(by_mllp(ris))
+    job_id, ris.code, ris.words = told(store, tmp_path), "AR", "no patient Doe"
+    steps = Steps(lambda *_: saved(job_id), lambda delivery: tell(values, store, delivery.job_id))
+
+    with caplog.at_level("DEBUG"):
+        Worker(store, steps, "w", 30, Random(1)).deliver_once()
+
+    (delivery,) = store.deliveries(job_id)
+    assert (delivery.parked, delivery.last_error) == (True, "ris: answered AR: no patient Doe")
+    assert "answered AR" in caplog.text
+    assert "Doe" not in caplog.text
 
 
 def test_an_emr_that_is_away_is_waited_for(open_node: Any, tmp_path: Path) -> None:
