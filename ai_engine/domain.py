@@ -89,6 +89,10 @@ class BoxPrompt:
     low_rc: tuple[float, float]
     high_rc: tuple[float, float]
 
+    def __str__(self) -> str:
+        corners = ",".join(f"{edge:g}" for edge in (*self.low_rc, *self.high_rc))
+        return f"box with edges {corners} on slice {self.k}"
+
     @property
     def centre_krc(self) -> tuple[float, float, float]:
         """Middle of the box."""
@@ -108,6 +112,14 @@ class PointPrompt:
     k: int
     r: int
     c: int
+
+    def __str__(self) -> str:
+        return f"point {self.k},{self.r},{self.c}"
+
+    @property
+    def centre_krc(self) -> tuple[float, float, float]:
+        """The voxel."""
+        return float(self.k), float(self.r), float(self.c)
 
 
 Prompt = BoxPrompt | PointPrompt

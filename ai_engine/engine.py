@@ -26,7 +26,7 @@ from ai_engine.domain import (
     Prompt,
     Segment,
 )
-from ai_engine.errors import EmptySegment, OutOfMemory, VolumeError
+from ai_engine.errors import EmptySegment, OutOfMemory, PromptOutside, VolumeError
 from ai_engine.geometry import Turn, turn_of
 from ai_engine.measure import measure
 from ai_engine.rules import lung_rads
@@ -94,6 +94,8 @@ class Engine:
             The volume holds no lung that can be analysed.
         VolumeError
             The volume is not axial, or not one that can be analysed.
+        PromptOutside
+            The prompt of ``prompted`` is not in the volume.
         OutOfMemory
             The machine has too little memory at this moment.
         """
@@ -117,6 +119,8 @@ class Engine:
         clock = _Clock(progress)
         if volume.hu.ndim != 3 or min(volume.hu.shape) < 2:
             raise VolumeError(f"a volume of shape {volume.hu.shape} cannot be analysed")
+        if self._prompt is not None:
+            _check_inside(self._prompt, volume.hu.shape)
         turn = turn_of(volume)
         turned = turn.volume(volume)
         with clock.stage("lungs", 0.0):
@@ -142,10 +146,7 @@ class Engine:
     def _candidates(self, scene: Scene, turn: Turn) -> list[Candidate]:
         """Search, or take what a person points at; only what is above the threshold."""
         if self._prompt is not None:
-            candidate = candidate_of(scene, turn.prompt_to_turned(self._prompt))
-            if not all(0 <= at < n for at, n in zip(candidate.centre_krc, scene.volume.hu.shape, strict=True)):
-                raise VolumeError(f"{self._prompt} lies outside of the volume of {scene.volume.hu.shape} voxels")
-            return [candidate]
+            return [candidate_of(scene, turn.prompt_to_turned(self._prompt))]
         found = self._tier.detector.detect(scene)
         return [each for each in found if self._threshold is None or each.score >= self._threshold]
 
@@ -193,6 +194,13 @@ class Engine:
             ),
             lung_rads=lung_rads.categorise(lung_rads.facts(measurements, look.descriptors)),
         )
+
+
+def _check_inside(prompt: Prompt, shape: tuple[int, ...]) -> None:
+    """Raise ``PromptOutside`` for a prompt whose centre is not in a volume of this shape (k, r, c)."""
+    if not all(0 <= at < n for at, n in zip(prompt.centre_krc, shape, strict=True)):
+        k, r, c = shape
+        raise PromptOutside(f"{prompt} is not in these images: {k} slices of {r} rows and {c} columns, from 0")
 
 
 @dataclass

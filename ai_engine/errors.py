@@ -6,6 +6,7 @@
     ├ VolumeError        the volume cannot be analysed as it is (shape, spacing, values)
     ├ NoLungs            the volume holds no lung that can be analysed
     ├ EmptySegment       a candidate gave no mask
+    ├ PromptOutside      a person pointed beyond the volume
     ├ NoRoom             a nodule found no place in a lung
     ├ WeightsError       weights cannot be used: refuse to start
     │ ├ WeightsMissing   there is no file
@@ -31,6 +32,10 @@ class NoLungs(EngineError):
 
 class EmptySegment(EngineError):
     """A candidate gave no mask."""
+
+
+class PromptOutside(EngineError):
+    """A person pointed beyond the volume."""
 
 
 class NoRoom(EngineError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from ai_engine.candidates import ClassicalDetector
 from ai_engine.domain import Candidate, CtVolume, Segment
 from ai_engine.lungs import Lungs, ThresholdLungs
+from ai_engine.sam2.confidence import Confidence
 from ai_engine.sam2.segmenter import Sam2Segmenter
 from ai_engine.sam2.weights import Weights
 from ai_engine.scene import Scene
@@ -104,10 +105,15 @@ def with_sam2(weights: Weights, device: str = "auto") -> Tier:
     plain, model = weight_free(), weights.model
     family = "official" if model.url else "bundled"
     names = plain.names | {"segmentation": f"SAM2 ({model.name} weights, {weights.sha256[:12]})"}
-    segmenter = Sam2Segmenter(_loader(weights, device), weights.sha256)
-    if model.url:  # on a CPU each prompt costs half a second per slice
-        segmenter = replace(segmenter, n_jitters=2)
-    return replace(plain, family=family, names=names, segmenter=segmenter)
+    return replace(plain, family=family, names=names, segmenter=sam2_segmenter(weights, device))
+
+
+def sam2_segmenter(weights: Weights, device: str = "auto") -> Sam2Segmenter:
+    """Give SAM2 with weights that were checked; they are read when the first candidate comes."""
+    confidence = Confidence.from_json(weights.metadata.get("confidence", {}))
+    # on a CPU each prompt of a published network costs half a second per slice
+    n_jitters = 2 if weights.model.url else Sam2Segmenter.n_jitters
+    return Sam2Segmenter(_loader(weights, device), weights.sha256, n_jitters=n_jitters, confidence=confidence)
 
 
 def _loader(weights: Weights, device: str) -> "Callable[[], Loaded]":

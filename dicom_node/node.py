@@ -21,6 +21,7 @@ from typing import Protocol, Self
 from ai_engine.engine import Engine
 from ai_engine.errors import WeightsError, WeightsMissing
 from ai_engine.sam2 import weights as sam2_weights
+from ai_engine.sam2.device import check_device
 from ai_engine.sam2.weights import Weights
 from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
 from dicom_node import late_records, pipeline
@@ -120,6 +121,7 @@ def _tier(settings: EngineSettings, models_dir: Path) -> Tier:
     if settings.tier == "weight-free":
         return weight_free()
     try:
+        check_device(settings.device)
         return with_sam2(weights_of(settings, models_dir), settings.device)
     except WeightsMissing as error:
         if not settings.allow_fallback:

@@ -86,7 +86,7 @@ class LedgerSettings(_Frozen):
 class EngineSettings(_Frozen):
     """What the engine runs."""
 
-    tier: Literal["weight-free", "bundled", "official"] = "weight-free"
+    tier: Literal["weight-free", "bundled", "official"] = "bundled"
     model: str = Field(default="sam2.1_hiera_tiny", description="of the tier official: see `emerald models list`")
     weights: Path | None = Field(default=None, description="the site's own file of weights, instead of the model's")
     sha256: Sha256 = Field(default="", description="of that file; empty: the model's own")

@@ -13,12 +13,10 @@ _FAINT_BELOW_HU = -350.0
 
 def candidate_of(scene: Scene, prompt: Prompt) -> Candidate:
     """Make the candidate that a prompt, on the turned grid, stands for; its score is 1."""
-    if isinstance(prompt, PointPrompt):
-        centre, diameter_mm = (float(prompt.k), float(prompt.r), float(prompt.c)), _DIAMETER_OF_A_POINT_MM
-    else:
-        centre, diameter_mm = prompt.centre_krc, prompt.side_mm(scene.volume.spacing_krc_mm)
-    channel = Channel.GROUND_GLASS if _hu_around(scene, centre) < _FAINT_BELOW_HU else Channel.SOLID
-    return Candidate(centre, diameter_mm, 1.0, channel, prompt)
+    spacing = scene.volume.spacing_krc_mm
+    diameter_mm = _DIAMETER_OF_A_POINT_MM if isinstance(prompt, PointPrompt) else prompt.side_mm(spacing)
+    channel = Channel.GROUND_GLASS if _hu_around(scene, prompt.centre_krc) < _FAINT_BELOW_HU else Channel.SOLID
+    return Candidate(prompt.centre_krc, diameter_mm, 1.0, channel, prompt)
 
 
 def _hu_around(scene: Scene, centre_krc: tuple[float, float, float]) -> float:

@@ -25,12 +25,14 @@ from ai_engine.domain import (
 )
 from ai_engine.errors import EmptySegment
 from ai_engine.sam2 import roi
+from ai_engine.sam2.confidence import Agreement, Confidence
 from ai_engine.sam2.prompting import Boxes, box_of_largest, edges
 from ai_engine.scene import Scene
 from ai_engine.segment import RegionGrowing
 
 if TYPE_CHECKING:
     from ai_engine.sam2.loading import Loaded
+    from ai_engine.sam2.propagate import Followed
     from ai_engine.sam2.views import Views
 
 # What a point shows around itself to find the box of what lies there.
@@ -64,10 +66,10 @@ class Sam2Segmenter:
         Jittered prompts that the confidence is told from.
     beyond_lungs_mm : float
         How far a nodule may reach out of the lungs' hull.
-    flag_below : float
-        Masks of a lower confidence are to be checked; the mask stays as it is.
     seed : int
         Of the jitter.
+    confidence : Confidence
+        How the agreements become one number, and below which a mask is doubtful.
     """
 
     load: "Callable[[], Loaded]" = field(compare=False, repr=False)
@@ -76,8 +78,8 @@ class Sam2Segmenter:
     most_refined: float = 2.0
     n_jitters: int = 5
     beyond_lungs_mm: float = 3.0
-    flag_below: float = 0.6
     seed: int = 1
+    confidence: Confidence = field(default_factory=Confidence)
     boxes: Boxes = field(default_factory=Boxes)
     other: Outliner = field(default_factory=RegionGrowing)
 
@@ -87,26 +89,14 @@ class Sam2Segmenter:
         Returns
         -------
         Segment
-            ``confidence`` is the mean of two agreements, each a Dice: with the masks of jittered boxes, and with the
-            outline that is grown without weights.
+            ``confidence`` is told from what the mask agrees with (``Agreement``).
 
         Raises
         ------
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        if candidate.prompt is not None:
-            return self.outline(scene, candidate.prompt)
-        shape, spacing = scene.volume.hu.shape, scene.volume.spacing_krc_mm
-        box = self.boxes.of_candidate(candidate, spacing, shape[0])
-        if self.refine:
-            rough = self._masks(scene, box, edges(box)[None])[0]
-            if rough is None:
-                raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
-            refined = box_of_largest(rough.mask, rough.origin_krc)
-            if refined.side_mm(spacing) <= self.most_refined * box.side_mm(spacing):
-                box = refined
-        return self._sure(scene, box, candidate)
+        return self._judged(*self.agreed(scene, candidate))
 
     def outline(self, scene: Scene, prompt: Prompt) -> Segment:
         """Segment what a person, or a judge, points at; the slice stays the one that was chosen.
@@ -116,18 +106,36 @@ class Sam2Segmenter:
         EmptySegment
             SAM2 sees no object under the prompt.
         """
-        box = self._box_at(scene, prompt) if isinstance(prompt, PointPrompt) else prompt
-        return self._sure(scene, box, candidate_of(scene, box))
+        return self._judged(*self.agreed(scene, candidate_of(scene, prompt)))
 
-    def _sure(self, scene: Scene, box: BoxPrompt, candidate: Candidate) -> Segment:
-        """Segment what a box holds, and tell how sure that is."""
+    def agreed(self, scene: Scene, candidate: Candidate) -> tuple[Segment, Agreement]:
+        """Segment one candidate, and say what the mask agrees with; raises ``EmptySegment``."""
+        box = self._box(scene, candidate)
         rng = np.random.default_rng(self.seed)
-        first, *jittered = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
+        (first, *jittered), followed = self._masks(scene, box, self.boxes.jittered(edges(box), self.n_jitters, rng))
         if first is None:
             raise EmptySegment(f"SAM2 sees no object in the box on slice {box.k}")
-        with_others = float(np.mean([_dice(first, other) for other in jittered]))
-        confidence = (with_others + _dice(first, self._grown(scene, candidate))) / 2
-        return replace(first, confidence=confidence, is_doubtful=confidence < self.flag_below)
+        with_jittered = float(np.mean([_dice(first, other) for other in jittered]))
+        lead = candidate if candidate.prompt is None else candidate_of(scene, box)
+        return first, Agreement(with_jittered, _dice(first, self._grown(scene, lead)), followed.certainty(0))
+
+    def _judged(self, segment: Segment, agreement: Agreement) -> Segment:
+        told = self.confidence.of(agreement)
+        return replace(segment, confidence=told, is_doubtful=told < self.confidence.flag_below)
+
+    def _box(self, scene: Scene, candidate: Candidate) -> BoxPrompt:
+        """Return the box of a prompt, or find that of a detector's candidate."""
+        if isinstance(candidate.prompt, PointPrompt):
+            return self._box_at(scene, candidate.prompt)
+        shape, spacing = scene.volume.hu.shape, scene.volume.spacing_krc_mm
+        box = candidate.prompt or self.boxes.of_candidate(candidate, spacing, shape[0])
+        if candidate.prompt is not None or not self.refine:
+            return box
+        (rough,), _ = self._masks(scene, box, edges(box)[None])
+        if rough is None:
+            raise EmptySegment(f"SAM2 sees no object at the candidate on slice {box.k}")
+        refined = box_of_largest(rough.mask, rough.origin_krc)
+        return refined if refined.side_mm(spacing) <= self.most_refined * box.side_mm(spacing) else box
 
     def _grown(self, scene: Scene, candidate: Candidate) -> Segment | None:
         try:
@@ -135,20 +143,20 @@ class Sam2Segmenter:
         except EmptySegment:
             return None
 
-    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> list[Segment | None]:
-        """Follow boxes (n, 2, 2) on the slice of ``box``; None where one gives nothing."""
+    def _masks(self, scene: Scene, box: BoxPrompt, boxes_rc: FloatArray) -> tuple[list[Segment | None], "Followed"]:
+        """Follow boxes (n, 2, 2) on the slice of ``box``, None where one gives nothing; and what was followed."""
         from ai_engine.sam2.propagate import follow  # noqa: PLC0415 - torch only where a candidate is
 
         view = self._views(scene).around(edges(box))
         spacing, (n_slices, *shape_rc) = scene.volume.spacing_krc_mm, scene.volume.hu.shape
         ks = self.boxes.slices(box, spacing, n_slices)
-        logits = follow(view, ks, box.k, boxes_rc).logits
+        followed = follow(view, ks, box.k, boxes_rc)
         n_r, n_c = shape_rc
-        on_voxels = [roi.on_voxels(each, spacing, view.centre_rc, view.side_mm, (n_r, n_c)) for each in logits]
+        on_voxels = [roi.on_voxels(each, spacing, view.centre_rc, view.side_mm, (n_r, n_c)) for each in followed.logits]
         masks, (r, c) = [mask for mask, _ in on_voxels], on_voxels[0][1]
         origin = (ks.start, r, c)
         allowed = near_lungs(scene, origin, masks[0].shape, self.beyond_lungs_mm)
-        return [_largest_piece(mask & allowed, origin) for mask in masks]
+        return [_largest_piece(mask & allowed, origin) for mask in masks], followed
 
     def _box_at(self, scene: Scene, point: PointPrompt) -> BoxPrompt:
         """Ask for what lies at a point, on its slice alone, and draw the box around it."""

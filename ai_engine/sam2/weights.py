@@ -62,6 +62,11 @@ class Weights:
     path: Path
     sha256: str
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What stands beside the file; nothing beside weights that were published elsewhere."""
+        return _metadata(self.path.with_suffix(".json"))
+
     def check(self) -> None:
         """Make sure that the file is there and is the right one.
 
@@ -140,6 +145,11 @@ def weights_of(of: Model, models_dir: Path, path: Path | None = None, sha256: st
     """
     home = models_dir if of.url else _HERE
     return Weights(of, path or home / of.file, sha256.lower() or of.sha256)
+
+
+def compact_file(path: Path) -> Weights:
+    """Take a file of the compact network, as training writes it, for what it is: it must have the SHA-256 it has."""
+    return Weights(bundled(), path, sha256_of(path))
 
 
 def sha256_of(path: Path) -> str:

@@ -32,6 +32,7 @@ def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str
     weights = checkpoints.half(state["average"])
     to.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(weights, str(to))
+    to.chmod(0o644)  # the library lets nobody but the writer read it
     metadata = {
         "size": to.stat().st_size,
         "sha256": sha256_of(to),

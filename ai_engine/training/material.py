@@ -80,7 +80,7 @@ class Pool:
 
 def weights_of(shapes: Sequence[NoduleShape]) -> FloatArray:
     """Chance of each shape to be planted (n,), summing to 1: the rare kinds come more often than they occur."""
-    wanted = [_TEXTURE_WEIGHT[shape.texture] * np.clip(_side_mm(shape) / _WEIGHT_MM, 0.8, 5.0) for shape in shapes]
+    wanted = [_TEXTURE_WEIGHT[shape.texture] * np.clip(_side_mm(shape) / _WEIGHT_MM, 1.5, 5.0) for shape in shapes]
     weights = np.array(wanted, dtype=np.float64)
     return weights / weights.sum()
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,8 +25,8 @@ from ai_engine.stages import weight_free, with_sam2
 from dicom_node import node
 from dicom_node.cases import chest_case, lidc_dicom, luna16
 from dicom_node.cases.lidc_database import LidcDatabase
-from dicom_node.cli.options import Commands
-from dicom_node.errors import CaseDataMissing, SettingsError
+from dicom_node.cli.options import Commands, add_config, add_data, data_of, load_settings
+from dicom_node.errors import SettingsError
 
 _LINES_OF_A_PANEL = 6
 
@@ -51,15 +50,8 @@ def _add_segmentation(subjects: Commands) -> None:
         "cases and on composites of test patients in lungs that are never used for training. Writes segmentation.md, "
         "segmentation.json and PNG panels.",
     )
-    default = os.environ.get("EMERALD_TEST_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=None if default is None else Path(default),
-        help="folder that holds ct-chest/ with the development cases, whose lungs the composites need, too "
-        "(EMERALD_TEST_DATA)",
-    )
+    add_config(parser)
+    add_data(parser, "ct-chest/ with the development cases, whose lungs the composites need, too")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
     parser.add_argument("--lidc", type=Path, metavar="DIR", help="LIDC-IDRI's DICOM: its test patients are judged too")
     parser.add_argument("--luna16", type=Path, metavar="DIR", help="LUNA16's mhd files and annotations.csv: as above")
@@ -73,9 +65,7 @@ def _add_segmentation(subjects: Commands) -> None:
         metavar="FILE",
         help="judge SAM2 with these compact weights too, as training writes them",
     )
-    parser.add_argument(
-        "--models", type=Path, metavar="DIR", default=Path("models"), help="where published weights lie (models)"
-    )
+    parser.add_argument("--models", type=Path, metavar="DIR", help="where published weights lie (as the settings say)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of composites and prompts (1)")
     parser.set_defaults(run=run_segmentation)
 
@@ -125,13 +115,13 @@ def _chosen(arguments: argparse.Namespace) -> list[Contestant]:
 def _runnable(arguments: argparse.Namespace) -> Iterator[Contestant]:
     """Yield the tier without weights, and SAM2 with all weights that are here."""
     yield contestant(weight_free())
+    models_dir = arguments.models or load_settings(arguments).models
     if arguments.weights:
-        file: Path = arguments.weights
-        own = weights.weights_of(weights.bundled(), arguments.models, file, weights.sha256_of(file))
-        yield contestant(with_sam2(own), f"SAM2 {file.name}")
+        own = weights.compact_file(arguments.weights)
+        yield contestant(with_sam2(own), f"SAM2 {own.path.name}")
     for model in weights.models():
         try:
-            yield contestant(with_sam2(weights.weights_of(model, arguments.models)), f"SAM2 {model.name}")
+            yield contestant(with_sam2(weights.weights_of(model, models_dir)), f"SAM2 {model.name}")
         except WeightsMissing:
             continue
 
@@ -139,19 +129,12 @@ def _runnable(arguments: argparse.Namespace) -> Iterator[Contestant]:
 def _cases(arguments: argparse.Namespace) -> Iterator[tuple[Material, Case]]:
     """Read the real cases, one at a time."""
     if not arguments.no_cases:
-        for folder in chest_case.case_folders(_data(arguments) / "ct-chest"):
+        for folder in chest_case.case_folders(data_of(arguments, "ct-chest/") / "ct-chest"):
             yield Material.DEVELOPMENT, chest_case.read(folder)
     if arguments.lidc:
         yield from ((Material.LIDC, case) for case in lidc_dicom.cases(arguments.lidc, LidcDatabase()))
     if arguments.luna16:
         yield from ((Material.LUNA16, case) for case in luna16.cases(arguments.luna16, LidcDatabase()))
-
-
-def _data(arguments: argparse.Namespace) -> Path:
-    if arguments.data is None:
-        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-chest/ is")
-    folder: Path = arguments.data
-    return folder
 
 
 def case_rows(case: Case, material: Material, tiers: Sequence[Contestant], seed: int) -> Iterator[Row]:
@@ -174,8 +157,9 @@ def _composites(arguments: argparse.Namespace) -> Iterator[tuple[Composite, Lung
         return
     from dicom_node.cases.judged_composites import judged_composites  # noqa: PLC0415 - not to slow other commands down
 
+    data = data_of(arguments, "ct-chest/")
     for renderer in Renderer:
-        yield from judged_composites(LidcDatabase(), _data(arguments), renderer, arguments.composites, arguments.seed)
+        yield from judged_composites(LidcDatabase(), data, renderer, arguments.composites, arguments.seed)
 
 
 def _command(arguments: argparse.Namespace) -> str:

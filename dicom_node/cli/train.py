@@ -1,11 +1,10 @@
 """``emerald train``: the networks of the bundled tier, trained again by whoever wants to."""
 
 import argparse
-import os
 from pathlib import Path
 
-from dicom_node.cli import train_composites
-from dicom_node.cli.options import Commands
+from dicom_node.cli import train_composites, train_confidence
+from dicom_node.cli.options import Commands, add_data
 from dicom_node.errors import SettingsError
 
 
@@ -20,6 +19,7 @@ def add(commands: Commands) -> None:
     networks = parser.add_subparsers(required=True, metavar="WHAT", help="which network")
     _add_segmenter(networks)
     train_composites.add(networks)
+    train_confidence.add(networks)
 
 
 def _add_segmenter(networks: Commands) -> None:
@@ -29,14 +29,7 @@ def _add_segmenter(networks: Commands) -> None:
         description="Compose a cache, train, validate, keep the best. A run that was cut off goes on with --resume.",
     )
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="cache, checkpoints, log and plot")
-    default = os.environ.get("EMERALD_TEST_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=None if default is None else Path(default),
-        help="folder that holds the lungs: ct-chest/ and ct-backgrounds/ (EMERALD_TEST_DATA)",
-    )
+    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
     parser.add_argument(
         "--lidc", type=Path, metavar="DIR", help="LIDC-IDRI's DICOM: its training patients are used too"
     )

@@ -1,7 +1,6 @@
 """``emerald train composites``: the material of training, looked at: counts, noise, panels."""
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from ai_engine.composites import Background, Composite, Renderer, Shards
 from ai_engine.composites.panels import Picture, of_composites, of_lesion, sheet
 from ai_engine.domain import NoduleType
 from dicom_node.cases.lidc_database import LidcDatabase, Split
-from dicom_node.cli.options import Commands
-from dicom_node.errors import CaseDataMissing, NodeError
+from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.errors import NodeError
 
 PANELS = 50
 SIZES_MM = (0, 6, 10, 20, 30, 100)
@@ -37,23 +36,15 @@ def add(networks: Commands) -> None:
         "--split", default="training", choices=[str(s) for s in Split], help="whose outlines (training)"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the composites (1)")
-    default = os.environ.get("EMERALD_TEST_DATA")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=None if default is None else Path(default),
-        help="folder that holds the lungs: ct-chest/ and ct-backgrounds/ (EMERALD_TEST_DATA)",
-    )
+    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
     parser.add_argument("--panels", action="store_true", help=f"draw {PANELS} planted and {PANELS} real lesions as PNG")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compose, count, measure, draw."""
-    if arguments.data is None:
-        raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    composites, lungs, seconds = _composed(arguments)
+    data = data_of(arguments, "ct-backgrounds/")
+    composites, lungs, seconds = _composed(arguments, data)
     print(
         f"{len(composites)} composites, renderer {arguments.renderer}, {arguments.split}: {seconds * 1000:.0f} ms each"
     )
@@ -61,11 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     _print_noise(composites, lungs)
     if arguments.panels:
-        _draw(arguments, composites)
+        _draw(arguments, data, composites)
     return 0
 
 
-def _composed(arguments: argparse.Namespace) -> tuple[Sequence[Composite], Sequence[Background], float]:
+def _composed(arguments: argparse.Namespace, data: Path) -> tuple[Sequence[Composite], Sequence[Background], float]:
     """Fill the cache; what it held before is replaced."""
     from ai_engine.training.material import Ingredients, fill  # noqa: PLC0415 - not to slow other commands down
     from dicom_node.cases.lungs import backgrounds  # noqa: PLC0415
@@ -74,7 +65,7 @@ def _composed(arguments: argparse.Namespace) -> tuple[Sequence[Composite], Seque
 
     split, renderer = Split(arguments.split), Renderer(arguments.renderer)
     shapes = list(nodule_shapes(LidcDatabase(), split, seed=arguments.seed))
-    lungs = list(backgrounds(arguments.data, LUNG_USE_FOR[split]))
+    lungs = list(backgrounds(data, LUNG_USE_FOR[split]))
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     print(f"{len(shapes)} outlines of {len({shape.patient_id for shape in shapes})} patients, {len(lungs)} series")
     shards = Shards(arguments.out / f"{split}-{renderer}")
@@ -114,12 +105,12 @@ def _print_noise(composites: Sequence[Composite], lungs: Sequence[Background]) -
     print("patches of each kind: " + ", ".join(f"{name} {n}" for name, n in told.lungs.items()))
 
 
-def _draw(arguments: argparse.Namespace, composites: Sequence[Composite]) -> None:
+def _draw(arguments: argparse.Namespace, data: Path, composites: Sequence[Composite]) -> None:
     of_all = (composites[i] for i in range(len(composites)))
     planted = [picture for picture, _ in zip(of_composites(of_all), range(PANELS), strict=False)]
     name = f"planted-{arguments.split}-{arguments.renderer}"
     sheet(planted, f"Planted nodules, renderer {arguments.renderer}").save(arguments.out / f"{name}.png")
-    sheet(_real(arguments.data), "Real lesions").save(arguments.out / "real.png")
+    sheet(_real(data), "Real lesions").save(arguments.out / "real.png")
 
 
 def _real(data: Path) -> list[Picture]:

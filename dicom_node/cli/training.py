@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ai_engine.errors import TrainingError
 from ai_engine.sam2 import network as sam2
-from ai_engine.sam2.weights import sha256_of
+from ai_engine.sam2.weights import bundled, sha256_of, weights_of
 from ai_engine.training import checkpoints
 from ai_engine.training import export as exporting
 from ai_engine.training.loop import Told, one_step
@@ -60,8 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the best weights of a run where the node finds them; 1 if those that are there did better."""
-    bundled = Path(str(resources.files("ai_engine.sam2").joinpath("weights", f"{CONFIGURATION}.safetensors")))
-    to: Path = arguments.to or bundled
+    to: Path = arguments.to or weights_of(bundled(), Path()).path
     with _told_errors():
         facts, best = _facts(arguments), checkpoints.read(arguments.work, checkpoints.BEST)["best_dice"]
         there = to.with_suffix(".json")

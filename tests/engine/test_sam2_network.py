@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from ai_engine.sam2 import network as sam2
+from tests.support.sam2 import DEVICES
 
-# where there is a GPU the same tests run on it too
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 BOX = [[40.0, 44.0], [80.0, 90.0]]
 
 

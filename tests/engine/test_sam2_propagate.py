@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ai_engine.domain import CtVolume
 from ai_engine.geometry import affine_from
 from ai_engine.sam2.propagate import ABSENT, StopRules, at_point, follow, goes_on
 from ai_engine.sam2.views import Views
-from tests.support.sam2 import BrightSam2, bright, by_chance
+from tests.support.sam2 import DEVICES, BrightSam2, bright, by_chance
 
-# where there is a GPU the same tests run on it too
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 BOX = np.array([[32.0, 32.0], [48.0, 48.0]])
 
 
@@ -47,6 +44,23 @@ def test_the_object_is_followed_both_ways_to_its_ends():
     found = follow(Views(volume, bright()).around(BOX), range(10), 4, BOX[None])
     assert found.masks[0].any(axis=(1, 2)).tolist() == [False, False, *[True] * 5, False, False, False]
     assert found.logits[0, 9].max() == ABSENT
+
+
+def test_a_slice_of_which_the_network_is_not_sure_enough_ends_the_way():
+    view = Views(volume_of([8] * 5), bright()).around(BOX)
+    told = follow(view, range(5), 2, BOX[None]).object_logits[0]
+    between = float(told[[0, 1, 3, 4]].max()) + 1
+    found = follow(view, range(5), 2, BOX[None], StopRules(object_score=between))
+    assert found.masks[0].any(axis=(1, 2)).tolist() == [False, False, True, False, False]
+
+
+def test_what_may_go_on_beyond_the_end_makes_a_mask_less_certain():
+    view = Views(volume_of([8] * 5), bright()).around(BOX)
+    whole = follow(view, range(5), 2, BOX[None])
+    cut = follow(view, range(5), 2, BOX[None], StopRules(object_score=1e6))
+    assert whole.left_out[0] == 0
+    assert cut.left_out[0] > 0.9 * 2 * cut.masks[0].sum()
+    assert cut.certainty(0) < 0.6 < whole.certainty(0)
 
 
 def test_a_wall_on_the_next_slice_is_left_out():

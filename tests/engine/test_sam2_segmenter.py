@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ai_engine.domain import BoxPrompt, Candidate, Channel, ClinicalContext, CtVolume, PointPrompt, Segment
 from ai_engine.engine import Engine
-from ai_engine.errors import EmptySegment, VolumeError
+from ai_engine.errors import EmptySegment, PromptOutside
 from ai_engine.geometry import krc_to_lps_mm, lps_mm_to_krc
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.sam2.segmenter import Sam2Segmenter, near_lungs
@@ -116,7 +116,7 @@ def test_the_engine_outlines_what_a_person_points_at_however_the_slices_were_wri
 
 
 def test_a_prompt_outside_of_the_volume_is_refused(chest):
-    with pytest.raises(VolumeError, match="outside"):
+    with pytest.raises(PromptOutside, match=r"point 400,10,10 is not in these images: \d+ slices"):
         Engine(tier=tier()).prompted(PointPrompt(400, 10, 10)).analyse(chest, NOBODY)
 
 

@@ -27,7 +27,9 @@ def study(request: pytest.FixtureRequest, returned: dict[str, Returned]) -> Retu
 def test_the_results_stand_in_the_pacs_under_the_study_and_patient_that_were_sent(study: Returned) -> None:
     source = dcmread(study.sources[0], stop_before_pixels=True)
     results = [dcmread(path, stop_before_pixels=True) for path in study.files]
-    assert sorted(result.Modality for result in results) == ["SEG", "SR"]
+    modalities = [result.Modality for result in results]
+    assert sorted(set(modalities)) == ["OT", "SEG", "SR"]
+    assert modalities.count("OT") == len(study.findings)  # a key image of each
     assert {result.StudyInstanceUID for result in results} == {source.StudyInstanceUID}
     assert {result.PatientID for result in results} == {source.PatientID}
 

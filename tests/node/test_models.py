@@ -98,6 +98,16 @@ def test_with_leave_the_tier_without_weights_stands_in_and_says_so(tmp_path: Pat
     assert algorithm.digest != node.engine_for(EngineSettings(), tmp_path).algorithm.digest
 
 
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_refuses_the_start(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    options = with_engine(config, tier="official", device="cuda")
+    assert main(["serve", *options]) == 2
+    assert 'device is "cuda", and torch sees no CUDA device' in capsys.readouterr().err
+
+
 def test_without_leave_nothing_stands_in(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"pipelines\.engine"):
         node.engine_for(EngineSettings(tier="official"), tmp_path)

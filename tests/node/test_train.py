@@ -61,12 +61,24 @@ def test_its_first_steps_can_be_repeated(smoke: Path, capsys: pytest.CaptureFixt
 
 @needs_data
 @pytest.mark.slow
+def test_confidence_is_not_learnt_from_a_few_outlines(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = smoke / "compact.safetensors"
+    before = weights.with_suffix(".json").read_text()
+    words = ["train", "confidence", "--data", str(data_dir()), "--composites", "2", "--weights", str(weights)]
+    assert main(words) == 1
+    assert "too few to calibrate" in capsys.readouterr().err
+    assert weights.with_suffix(".json").read_text() == before
+
+
+@needs_data
+@pytest.mark.slow
 def test_weights_are_replaced_by_better_ones_only(
     smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "compact.safetensors"
     export = ["train", "segmenter", "--work", str(smoke), "--export", "--to", str(target)]
     assert main(export) == 0
+    assert target.stat().st_mode & 0o444 == 0o444
     written = target.stat().st_mtime_ns
     assert main(export) == 1
     assert "nothing was written" in capsys.readouterr().out

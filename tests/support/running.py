@@ -71,16 +71,24 @@ class RunningNode:
         Holds the node's state, its settings (``config``) and ``node.log``.
     destinations : sequence of RemoteAE
         Where results go; named ``pacs1``, ``pacs2``...
+    objects : sequence of str
+        What they get.
     **changes
         Sections of the settings, merged over ``QUICK``.
     """
 
-    def __init__(self, data_dir: Path, destinations: Sequence[RemoteAE] = (), **changes: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        destinations: Sequence[RemoteAE] = (),
+        objects: Sequence[str] = ("seg", "sr"),
+        **changes: dict[str, Any],
+    ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "node.log"
         self.config = data_dir / "node.toml"
-        self.settings = settings.parse(_values(data_dir, destinations, changes))
+        self.settings = settings.parse(_values(data_dir, destinations, objects, changes))
         self.config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -179,7 +187,9 @@ def storescu(folder: Path, to: RemoteAE, *options: str, check: bool = True) -> s
     return subprocess.run(command, capture_output=True, text=True, check=check, env=environ, timeout=300)
 
 
-def _values(data_dir: Path, destinations: Sequence[RemoteAE], changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _values(
+    data_dir: Path, destinations: Sequence[RemoteAE], objects: Sequence[str], changes: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     values: dict[str, Any] = {name: dict(section) for name, section in QUICK.items()}
     values["dicom"] |= {"host": "127.0.0.1", "port": free_port()}
     for name, section in changes.items():
@@ -187,6 +197,7 @@ def _values(data_dir: Path, destinations: Sequence[RemoteAE], changes: dict[str,
     values["data_dir"] = str(data_dir)
     values["destinations"] = [
         {"name": f"pacs{i}", "ae_title": to.ae_title, "host": to.host, "port": to.port, "timeout_s": 5}
+        | {"objects": list(objects)}
         for i, to in enumerate(destinations, start=1)
     ]
     emr = values.get("emr", {}).get("destinations", ())

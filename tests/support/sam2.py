@@ -12,6 +12,8 @@ from ai_engine.sam2 import roi
 from ai_engine.sam2.loading import Loaded, placed
 
 SIZE = 128
+# where there is a GPU the same tests run on it too
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 _STRIDE = 4
 
 
