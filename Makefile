@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # never in the environment of the node: they bring their own versions of libraries that it uses too
 PEERS := .venv-peers
-NODE_PEERS := node-hl7-client@3.2.0 node-hl7-server@2.5.0 simple-hl7@3.3.0
+PYTHON_PEERS := tests/support/peers-requirements.txt
+NODE_PEERS := tests/support/peers-node.txt
 CT ?=
 OUT ?= demo-out
 
@@ -20,18 +21,22 @@ $(STAMP): pyproject.toml
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -e ".[test,dev]"
 	touch $@
 
-peers: $(PEERS)/.installed
+# software of others that tests talk to; without npm, tests with the part of it that runs on Node are skipped
+peers: $(PEERS)/.python $(if $(shell command -v npm),$(PEERS)/.node)
 
-$(PEERS)/.installed: tests/support/peers-requirements.txt
+$(PEERS)/.python: $(PYTHON_PEERS)
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet -r $<
-	npm install --silent --no-audit --no-fund --prefix $(PEERS) $(NODE_PEERS)
+	touch $@
+
+$(PEERS)/.node: $(NODE_PEERS) | $(PEERS)/.python
+	npm install --silent --no-audit --no-fund --prefix $(PEERS) $$(cat $<)
 	touch $@
 
 demo: setup
 	$(BIN)/emerald demo --out $(OUT) $(if $(CT),--ct $(CT))
 
-test: setup
+test: setup peers
 	$(BIN)/pytest
 
 quick: setup
@@ -48,7 +53,7 @@ fix: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: setup peers
 	$(BIN)/python -m tests.bench
 
 crash: setup

@@ -10,8 +10,8 @@ import pytest
 from hl7_emr.domain import Code, Observation
 from hl7_emr.fhir.results import transaction
 from tests.support import fhir_judges
+from tests.support.hl7_peers import needs_peers
 from tests.support.imaging_reports import PATIENT, empty_report, finding, report
-from tests.support.programs import needs
 
 REPORTS = {
     "full": report(),
@@ -21,7 +21,6 @@ REPORTS = {
     "time without a zone": report(studied_at=datetime(2021, 5, 4, 11, 0)),
     "angle brackets": report(impression=('<script>"&"</script>',)),
 }
-needs_judges = needs(fhir_judges.PYTHON)
 
 
 def resources(bundle, kind):
@@ -30,7 +29,7 @@ def resources(bundle, kind):
 
 @pytest.mark.foreign
 @pytest.mark.slow
-@needs_judges
+@needs_peers
 def test_three_validators_of_others_find_no_fault(tmp_path):
     bundles = [transaction(each, "Patient/17") for each in REPORTS.values()]
 
@@ -50,7 +49,7 @@ FAULTS = {
 
 @pytest.mark.foreign
 @pytest.mark.slow
-@needs_judges
+@needs_peers
 def test_the_validators_see_each_planted_fault(tmp_path):
     bundles = [_with_fault(*fault) for fault in FAULTS.values()]
 

@@ -18,11 +18,11 @@ from hl7_emr.identity import Reason
 from tests.support.certificates import Authority
 from tests.support.data import needs_data
 from tests.support.fhir_bundles import index, synthea
-from tests.support.fhir_server import SEKMET, FhirServer
+from tests.support.fhir_server import FhirServer
+from tests.support.hl7_peers import needs_peers
 from tests.support.imaging_reports import report
-from tests.support.programs import needs
 
-pytestmark = [pytest.mark.foreign, pytest.mark.slow, needs(SEKMET)]
+pytestmark = [pytest.mark.foreign, pytest.mark.slow, needs_peers]
 
 SYSTEM = "urn:oid:1.2.276.0.76.3.1.1"
 AUTHORITIES = {"HOSP": SYSTEM}

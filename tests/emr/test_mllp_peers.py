@@ -13,17 +13,16 @@ from hl7_emr.hl7v2.sender import Sender
 from tests.emr.test_mllp import serving
 from tests.support.data import needs_data
 from tests.support.hl7_messages import sample
-from tests.support.hl7_peers import RECEIVERS, SENDERS, needs_peers, receiving, send
+from tests.support.hl7_peers import RECEIVERS, SENDERS, receiving, runnable, send
 from tests.support.hl7_reports import full_report
 from tests.support.hl7_store import MemoryOutbox
 
-pytestmark = [pytest.mark.foreign, needs_peers]
+pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 
 
 @needs_data
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ADT01-28", "ORM-O01-01", "LAB-ORU-1"])
-@pytest.mark.parametrize("sender", sorted(SENDERS))
+@pytest.mark.parametrize("sender", runnable(SENDERS))
 def test_a_peer_sends_and_understands_the_answer(sender: str, name: str, tmp_path: Path) -> None:
     content = sample(name).removeprefix(b"\xef\xbb\xbf")
 
@@ -39,8 +38,7 @@ def test_a_peer_sends_and_understands_the_answer(sender: str, name: str, tmp_pat
     assert control_id in said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("receiver", sorted(RECEIVERS))
+@pytest.mark.parametrize("receiver", runnable(RECEIVERS))
 def test_a_peer_receives_our_results_one_after_the_other(receiver: str) -> None:
     """Two messages on one connection: node-hl7-server repeats its first answer, which must not pass for the second."""
     outbox, at = MemoryOutbox(), datetime(2026, 1, 1, tzinfo=UTC)

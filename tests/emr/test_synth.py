@@ -23,7 +23,7 @@ from hl7_emr.synth.assumptions import ASSUMPTIONS
 from hl7_emr.synth.domain import Attributes, record_of
 from hl7_emr.synth.forms import fhir_bundle, hl7_messages
 from tests.support import fhir_judges
-from tests.support.programs import needs
+from tests.support.hl7_peers import needs_peers
 
 AT = datetime(2021, 5, 4, 12, tzinfo=UTC)
 
@@ -113,7 +113,7 @@ def test_everything_is_marked_as_synthetic():
 
 @pytest.mark.foreign
 @pytest.mark.slow
-@needs(fhir_judges.PYTHON)
+@needs_peers
 def test_three_validators_of_others_find_no_fault(tmp_path):
     bundles = [fhir_bundle(generator.label_free(attributes(number, spiculation=4), seed=2)) for number in range(20)]
 

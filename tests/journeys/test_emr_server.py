@@ -12,11 +12,11 @@ from hl7_emr.hl7v2.client import Peer
 from tests.journeys.test_emr import Hospital, brock, texts
 from tests.support.emr_case import AUTHORITIES, SYSTEM, admission, order, resources, write_study
 from tests.support.emr_systems import FhirStandIn, MllpReceiver
-from tests.support.fhir_server import SEKMET, FhirServer
-from tests.support.programs import needs
+from tests.support.fhir_server import FhirServer
+from tests.support.hl7_peers import needs_peers
 from tests.support.running import RunningNode
 
-pytestmark = [pytest.mark.slow, pytest.mark.foreign, needs(SEKMET)]
+pytestmark = [pytest.mark.slow, pytest.mark.foreign, needs_peers]
 
 
 def load(server: FhirServer) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.hl7_peers import peers_dir
 
-PYTHON = str(peers_dir() / "bin" / "python")
+_PYTHON = str(peers_dir() / "bin" / "python")
 Json = dict[str, Any]
 
 _FHIRKIT = """
@@ -53,7 +53,7 @@ def pyrofile(bundles: Sequence[Json], folder: Path) -> list[str]:
     (folder / "bundles").mkdir()
     for number, bundle in enumerate(bundles):
         (folder / "bundles" / f"{number}.json").write_text(json.dumps(bundle))
-    command = [PYTHON, "-m", "pyrofile_validator", "folder", "bundles", "--json-output", "found.json"]
+    command = [_PYTHON, "-m", "pyrofile_validator", "folder", "bundles", "--json-output", "found.json"]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, timeout=300, check=False)
     found = json.loads((folder / "found.json").read_text())
     assert found["resourceCount"] == sum(1 + len(bundle["entry"]) for bundle in bundles)
@@ -63,7 +63,7 @@ def pyrofile(bundles: Sequence[Json], folder: Path) -> list[str]:
 
 def _python(program: str, bundles: Sequence[Json]) -> list[str]:
     resources = [resource for bundle in bundles for resource in (bundle, *_resources(bundle))]
-    command = [PYTHON, "-c", program]
+    command = [_PYTHON, "-c", program]
     done = subprocess.run(
         command, input=json.dumps(resources), capture_output=True, text=True, timeout=300, check=False
     )

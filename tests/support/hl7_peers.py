@@ -8,12 +8,13 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,11 @@ def peers_dir() -> Path:
 
 
 needs_peers = pytest.mark.skipif(
-    not (peers_dir() / "node_modules" / "simple-hl7").is_dir() or not (peers_dir() / "bin" / "mllp_send").exists(),
-    reason=f"no HL7 peers at {peers_dir()}: run `make peers`",
+    not (peers_dir() / "bin" / "mllp_send").exists(), reason=f"no software of others at {peers_dir()}: run `make peers`"
+)
+needs_node_peers = pytest.mark.skipif(
+    not (peers_dir() / "node_modules" / "simple-hl7").is_dir(),
+    reason=f"no HL7 software for Node at {peers_dir()}: install npm, then run `make peers`",
 )
 
 _BIN = peers_dir() / "bin"
@@ -44,6 +48,13 @@ RECEIVERS = {
     "node-hl7-server": ["node", _PROGRAMS / "serve_node_hl7.js", "{port}"],
     "simple-hl7": ["node", _PROGRAMS / "serve_simple_hl7.js", "{port}"],
 }
+
+
+def runnable(peers: Iterable[str]) -> list[Any]:
+    """Return the names of senders or receivers as parameters of a test that is skipped where they are not installed."""
+    programs = SENDERS | RECEIVERS
+    marks = {name: needs_node_peers if programs[name][0] == "node" else needs_peers for name in peers}
+    return [pytest.param(name, marks=mark) for name, mark in sorted(marks.items())]
 
 
 def send(sender: str, content: bytes, port: int, folder: Path) -> str:
