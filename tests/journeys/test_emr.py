@@ -23,18 +23,11 @@ pytestmark = pytest.mark.slow
 
 
 @dataclass
-class Hospital:
-    """Everything around the node, and the node."""
+class Site:
+    """The node, and the PACS that gets its results."""
 
     node: RunningNode
     pacs: ReceiverPacs
-    ris: MllpReceiver
-    fhir: FhirStandIn
-    mllp: Peer
-
-    def tell(self, content: bytes) -> str:
-        """Send the node a message; returns MSA-1."""
-        return send(self.mllp, content, content.split(b"|")[9].decode())
 
     def send_images(self, folder: Path) -> None:
         """Send a study as a modality does."""
@@ -45,6 +38,19 @@ class Hospital:
         """Return the SR that the PACS holds."""
         files = (dcmread(path) for path in self.pacs.fetch(folder))
         return next(each for each in files if each.Modality == "SR")
+
+
+@dataclass
+class Hospital(Site):
+    """A site with systems that send and get messages; each is a stand-in."""
+
+    ris: MllpReceiver
+    fhir: FhirStandIn
+    mllp: Peer
+
+    def tell(self, content: bytes) -> str:
+        """Send the node a message; returns MSA-1."""
+        return send(self.mllp, content, content.split(b"|")[9].decode())
 
 
 @pytest.fixture
@@ -138,6 +144,9 @@ def test_another_patients_record_is_not_used_and_that_is_said(hospital: Hospital
     assert f"Patient {words} [name_differs]." in said
     assert not any("emphysema: yes" in text or "family history of lung cancer: yes" in text for text in said)
     assert brock(sr) == []
+    (missing,) = [text for text in said if text.startswith("Not known of the patient: ")]
+    assert "family history of lung cancer" in missing
+    assert "emphysema" in missing
     assert words in hospital.ris.messages[0].decode()
     store = hospital.node.store
     assert store.emr_counts()["record_refused"] == 1

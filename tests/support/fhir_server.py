@@ -18,7 +18,7 @@ from hl7_emr.fhir.smart import SmartClient
 from tests.support.hl7_peers import peers_dir
 from tests.support.running import wait_until
 
-_SEKMET = str(peers_dir() / "bin" / "sekmet")
+SEKMET = str(peers_dir() / "bin" / "sekmet")
 _LOADER = {"Authorization": "Basic " + base64.b64encode(b"loader:loader").decode()}
 
 
@@ -85,7 +85,7 @@ class FhirServer:
         settings = self._folder / "settings.yaml"
         settings.write_text(json.dumps(self._settings))  # JSON is YAML
         self._log = (self._folder / "server.log").open("wb")
-        command = [_SEKMET, "serve", "-c", str(settings)]
+        command = [SEKMET, "serve", "-c", str(settings)]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=self._log, stderr=self._log)
         wait_until(self._answers, 60, "the FHIR server answers")
         return self
