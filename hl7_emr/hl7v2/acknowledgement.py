@@ -150,8 +150,8 @@ def read_answer(content: bytes) -> Answer | None:
 
     Tolerates a missing last CR, and CRLF or LF between the segments.
     """
-    text = content.decode("latin-1").replace("\r\n", "\r").replace("\n", "\r")
-    lines = [line.strip("\0 \t\x0b\x1c\ufeff") for line in text.split("\r")]
+    text = content.replace(b"\0", b"").decode("latin-1").replace("\r\n", "\r").replace("\n", "\r")
+    lines = [line.strip(" \t\x0b\x1c\ufeff") for line in text.split("\r")]
     header = next((line for line in lines if line.startswith("MSH")), "")
     answer = next((line for line in lines if line.startswith("MSA")), "")
     separator = header[3:4] or answer[3:4]

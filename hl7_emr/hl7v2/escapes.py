@@ -41,9 +41,10 @@ def _meaning(name: str, whole: str, delimiters: Delimiters, codec: str) -> str:
 
 def _hexadecimal(digits: str, whole: str, codec: str) -> str:
     try:
-        return bytes.fromhex(digits).decode(codec)
+        meant = bytes.fromhex(digits).decode(codec)
     except ValueError:  # no digits, or bytes of another coding
         return whole
+    return whole if "\0" in meant else meant
 
 
 def escape(text: str, delimiters: Delimiters) -> str:

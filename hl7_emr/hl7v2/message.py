@@ -139,10 +139,13 @@ def read(content: bytes) -> Message:
     Raises
     ------
     MessageError
-        There is no MSH, its delimiters are missing, or the bytes are not of the declared character set.
+        There is no MSH, its delimiters are missing, the bytes are not of the declared character set, or NUL is among
+        them: without it a number would be another one, and databases do not take it.
     """
     text, codec, doubt = charset.decode(content, _declared(content))
     lines, joined = _lines(text)
+    if any("\0" in line for line in lines):
+        raise MessageError("MSH", "the text holds NUL characters")
     if not lines or not lines[0].startswith("MSH"):
         raise MessageError("MSH", "the message does not begin with MSH", rejected=True)
     delimiters = read_delimiters(lines[0])

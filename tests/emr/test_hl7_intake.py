@@ -228,6 +228,7 @@ def test_a_deleted_person_is_forgotten() -> None:
         ([msh()], "PID"),
         ([msh(), "PID|1||||Doe^Jane"], "PID-3"),
         ([msh(), pid("1"), pid("2")], "PID"),
+        ([msh(), pid("47\0" + "11")], "MSH"),
         ([msh("ORU^R01"), pid("1"), obx(PACK_YEARS, "NM", "30"), pid("2")], "PID"),
         ([msh("ADT^A40"), pid("1")], "MRG"),
         ([msh("ADT^A40"), pid("1"), "MRG|"], "MRG-1"),

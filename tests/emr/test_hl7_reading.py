@@ -117,6 +117,7 @@ def test_bytes_that_are_not_of_their_character_set_are_refused_never_replaced(de
         (r"one\.br\two", "one\ntwo"),
         (r"\X48656C6C6F\!", "Hello!"),
         (r"\XC3BC\ber", "über"),
+        (r"47\X00\11", r"47\X00\11"),
         (r"\H\bold\N\ ", "bold"),
         (r"C:\Temp", r"C:\Temp"),
         (r"\Zlocal\ ", r"\Zlocal\ ".strip()),
