@@ -51,10 +51,19 @@ def patient_of(header: Dataset) -> Patient:
     sex = str(header.get("PatientSex") or "").strip().upper()
     return Patient(
         identifiers=(identifier,) if identifier.value else (),
-        names=tuple(_names(str(header.get("PatientName") or ""))),
+        names=tuple(person_names(str(header.get("PatientName") or ""))),
         birth_date=PartialDate.parse(str(header.get("PatientBirthDate") or "")),
         sex=sex if sex in ("F", "M") else "",
     )
+
+
+def person_names(text: str) -> Iterator[PersonName]:
+    """Read a PN (PS3.5 6.2.1.1): alphabetic, ideographic and phonetic groups; family, given, middle, prefix, suffix."""
+    for group, representation in zip(text.split("="), _REPRESENTATIONS, strict=False):
+        family, given, middle, _, suffix = (*group.split("^"), "", "", "", "", "")[:5]
+        if family.strip():
+            parts = tuple(part.strip() for part in (given, middle) if part.strip())
+            yield PersonName(family.strip(), parts, representation=representation, suffix=suffix.strip())
 
 
 def study_date(header: Dataset) -> date | None:
@@ -95,15 +104,6 @@ def imaging_report(
         record_words=known.words,
         references=(own, *segmentations),
     )
-
-
-def _names(text: str) -> Iterator[PersonName]:
-    """PS3.5 6.2.1.1: alphabetic, ideographic and phonetic groups; family, given, middle, prefix, suffix."""
-    for group, representation in zip(text.split("="), _REPRESENTATIONS, strict=False):
-        family, given, middle, _, suffix = (*group.split("^"), "", "", "", "", "")[:5]
-        if family.strip():
-            parts = tuple(part.strip() for part in (given, middle) if part.strip())
-            yield PersonName(family.strip(), parts, representation=representation, suffix=suffix.strip())
 
 
 def _items(container: Dataset) -> Iterator[Dataset]:

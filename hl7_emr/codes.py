@@ -69,8 +69,6 @@ QUESTIONS: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 PACKS_PER_DAY = ("LN", "8663-7")
 CIGARETTES_PER_PACK = 20
-# LOINC "History of tobacco use": mostly text
-TOBACCO_HISTORY = ("LN", "11367-0")
 
 _SMOKING: Mapping[tuple[str, str], SmokingStatus] = MappingProxyType(
     {
@@ -92,8 +90,6 @@ _SMOKING: Mapping[tuple[str, str], SmokingStatus] = MappingProxyType(
         ("LN", "LA18982-1"): SmokingStatus.CURRENT,
     }
 )
-# "Unknown if ever smoked" is an answer, and says nothing.
-_SMOKING_UNKNOWN = frozenset({("SCT", "266927001"), ("LN", "LA18980-5")})
 
 _ALCOHOL: Mapping[tuple[str, str], AlcoholUse] = MappingProxyType(
     {
@@ -153,11 +149,6 @@ def question(code: Code) -> str | None:
 def smoking_status(code: Code) -> SmokingStatus | None:
     """Return what an answer says of smoking, or None where it says nothing."""
     return _SMOKING.get((system(code.system), code.code))
-
-
-def says_unknown(code: Code) -> bool:
-    """Tell whether an answer is "unknown if ever smoked"."""
-    return (system(code.system), code.code) in _SMOKING_UNKNOWN
 
 
 def alcohol_use(code: Code) -> AlcoholUse | None:

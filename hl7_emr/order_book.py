@@ -1,10 +1,10 @@
-"""How what is known changes with each message, and which order belongs to a study. Pure: stores call it."""
+"""How what is known changes with each message. Pure: stores call it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from hl7_emr.domain import Identifier, ImagingOrder, Item, Patient
-from hl7_emr.stores import KnownPatient, Merge, OrderStore, PatientUpdate, RecordStore
+from hl7_emr.stores import KnownPatient, Merge, PatientUpdate, RecordStore
 
 _MERGES_FOLLOWED = 10
 
@@ -114,24 +114,3 @@ def surviving(identifiers: Iterable[Identifier], records: RecordStore) -> tuple[
             found += [each for each in known.replaced_by if each not in found]
             known = records.known(known.replaced_by[0])
     return tuple(found)
-
-
-def find_order(
-    orders: OrderStore, records: RecordStore, accession_number: str, study_instance_uid: str
-) -> tuple[ImagingOrder | None, str]:
-    """Return the order of a study, or None and why.
-
-    Whether it is the patient's is settled by ``identity.py``.
-    """
-    by_study = _living(orders.orders_of_study(study_instance_uid)) if study_instance_uid else []
-    found = by_study or (_living(orders.orders(accession_number)) if accession_number else [])
-    if not found:
-        return None, "no order is known for this accession number"
-    patients = [{key_of(each) for each in surviving(order.patient.identifiers, records)} for order in found]
-    if any(not patients[-1] & other for other in patients):
-        return None, "orders of several patients carry this accession number"
-    return found[-1], ""
-
-
-def _living(orders: Sequence[ImagingOrder]) -> list[ImagingOrder]:
-    return [order for order in orders if not order.cancelled]

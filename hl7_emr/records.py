@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
+from typing import Protocol
 
 from hl7_emr import facts, identity
 from hl7_emr.domain import Identifier, ImagingOrder, Patient, PatientRecord
 from hl7_emr.errors import EmrError
 from hl7_emr.fhir.source import FhirSource, Found
 from hl7_emr.identity import Authorities, Candidate, Decision, Reason
+from hl7_emr.order_book import surviving
 from hl7_emr.stores import KnownPatient, OrderStore, RecordStore
 
 # Reasons of a source that does not know the patient, and so says nothing against one that does.
@@ -40,6 +42,10 @@ class Lookup:
     record: PatientRecord | None = None
     notes: tuple[str, ...] = ()
     unavailable: bool = False
+
+
+class OrderBook(OrderStore, RecordStore, Protocol):
+    """Orders, and what became of the numbers of their patients."""
 
 
 class Records:
@@ -139,9 +145,9 @@ def with_issuer(asked: Patient, default_issuer: str) -> Patient:
 
 
 def order_of(
-    book: OrderStore, asked: Patient, accession_number: str, study_instance_uid: str, authorities: Authorities
+    book: OrderBook, asked: Patient, accession_number: str, study_instance_uid: str, authorities: Authorities
 ) -> ImagingOrder | None:
-    """Return the one order for an examination of this patient.
+    """Return the one order for an examination of this patient, under whatever number the patient had at that time.
 
     Parameters
     ----------
@@ -154,13 +160,14 @@ def order_of(
         None: there is none, it was cancelled, there are several, or it is not certain to be this patient's.
     """
     found = book.orders_of_study(study_instance_uid) or book.orders(accession_number)
-    mine = [
-        order
-        for order in found
-        if not order.cancelled
-        and identity.decide(asked, [Candidate(order.patient, "order")], None, authorities).candidate
-    ]
-    return mine[0] if len(mine) == 1 else None
+    mine = [order for order in found if not order.cancelled and _is_of(order.patient, asked, book, authorities)]
+    # one that was sent again after a merge is there under both numbers
+    return mine[-1] if len({(order.placer_order_number, order.study_instance_uid) for order in mine}) == 1 else None
+
+
+def _is_of(patient: Patient, asked: Patient, records: RecordStore, authorities: Authorities) -> bool:
+    today = replace(patient, identifiers=surviving(patient.identifiers, records))
+    return identity.decide(asked, [Candidate(today, "order")], None, authorities).candidate is not None
 
 
 def _united(found: list[Found], studied_on: date | None, notes: tuple[str, ...], *, unavailable: bool) -> Lookup:

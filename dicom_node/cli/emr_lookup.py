@@ -9,10 +9,9 @@ from typing import Any
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.emr_records import open_records
-from hl7_emr.domain import Identifier, Item, PartialDate, Patient, PersonName
+from dicom_node.imaging_report import person_names
+from hl7_emr.domain import Identifier, Item, PartialDate, Patient
 from hl7_emr.records import Lookup
-
-_REPRESENTATIONS = ("A", "I", "P")  # component groups of DICOM PN: alphabetic, ideographic, phonetic
 
 
 def add(actions: Commands) -> None:
@@ -71,7 +70,7 @@ def as_json(found: Lookup) -> dict[str, Any]:
 def _asked(arguments: argparse.Namespace) -> Patient:
     return Patient(
         (_identifier(arguments.patient_id, arguments.issuer),),
-        tuple(_names(arguments.name)),
+        tuple(person_names(arguments.name)),
         arguments.birth_date,
         arguments.sex if arguments.sex in ("F", "M") else "",
     )
@@ -84,14 +83,6 @@ def _identifier(value: str, issuer: str) -> Identifier:
     if issuer.replace(".", "").isdigit():
         return Identifier(value, universal_id=issuer, universal_id_type="ISO")
     return Identifier(value, namespace=issuer)
-
-
-def _names(text: str) -> Iterator[PersonName]:
-    for group, representation in zip(text.split("="), _REPRESENTATIONS, strict=False):
-        family, given, middle, _, suffix = (*group.split("^"), "", "", "", "", "")[:5]
-        if family.strip():
-            parts = tuple(part.strip() for part in (given, middle) if part.strip())
-            yield PersonName(family.strip(), parts, representation=representation, suffix=suffix.strip())
 
 
 def _day(text: str) -> PartialDate:

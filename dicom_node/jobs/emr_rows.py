@@ -162,11 +162,6 @@ class EmrRows(Ledger):
         with self.read() as connection:
             return _orders(connection, where)
 
-    def emr_count(self, name: str, n: int = 1) -> None:
-        """Add to a counter."""
-        with self.write() as connection:
-            _count(connection, {name: n})
-
     def emr_counts(self) -> dict[str, int]:
         """Return all counters."""
         with self.read() as connection:

@@ -27,7 +27,6 @@ from hl7_emr.hl7v2.escapes import escape
 
 OWN_CODES = "99EMERALD"
 _STUDY = Code("DCM", "113014", "Study")
-_SITE = Code("SCT", "39607008", "Lung structure")
 _TRACKING_UID = Code("DCM", "112040", "Tracking Unique Identifier")
 _TRACKING_ID = Code("DCM", "112039", "Tracking Identifier")
 _IMPRESSION = Code("LN", "19005-8", "Radiology Imaging study [Impression] (narrative)")

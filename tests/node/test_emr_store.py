@@ -8,10 +8,10 @@ import pytest
 
 from dicom_node.emr_store import EmrStore
 from dicom_node.jobs.store import Store
-from hl7_emr.domain import Identifier, PartialDate, SmokingStatus
+from hl7_emr.domain import Identifier, ImagingOrder, PartialDate, Patient, PersonName, SmokingStatus
 from hl7_emr.facts import compile_record
 from hl7_emr.hl7v2.intake import Rules, examine
-from hl7_emr.order_book import find_order
+from hl7_emr.records import order_of
 from hl7_emr.stores import Received
 from tests.support.data import needs_data
 from tests.support.hl7_messages import SAMPLES, message, msh, obx, pid, sample
@@ -117,37 +117,54 @@ def test_the_same_number_of_another_authority_is_another_patient(store: EmrStore
     assert store.known(Identifier("4711")) is None
 
 
+def found(store: EmrStore, number: str = "4711", study_instance_uid: str = "") -> ImagingOrder | None:
+    """Return the order A100 of Jane Doe under a number of hers."""
+    jane = Patient((Identifier(number, "HOSP"),), (PersonName("Doe", ("Jane",)),), PartialDate(1950, 2, 3), "F")
+    return order_of(store, jane, "A100", study_instance_uid, {})
+
+
 def test_an_order_is_renewed_and_found(store: EmrStore) -> None:
     store.take([received(msh("OMI^O23", "1"), pid(), *ORDER)])
     store.take([received(msh("OMI^O23", "2"), pid(), "ORC|SC|P1^KIS|F1^RIS||IP", "OBR|1||||", "IPC|A100||")])
-    found, why = find_order(store, store, "A100", "")
-    assert found is not None, why
-    assert (found.control, found.status, found.study_instance_uid) == ("SC", "IP", "1.2.3")
-    assert found.procedure is not None
-    assert find_order(store, store, "", "1.2.3")[0] == found
+    order = found(store)
+    assert order is not None
+    assert (order.control, order.status, order.study_instance_uid) == ("SC", "IP", "1.2.3")
+    assert order.procedure is not None
+    assert found(store, study_instance_uid="1.2.3") == order
     assert len(store.orders("A100")) == 1
 
 
 def test_a_cancelled_order_is_not_found(store: EmrStore) -> None:
     store.take([received(msh("OMI^O23", "1"), pid(), *ORDER)])
     store.take([received(msh("OMI^O23", "2"), pid(), "ORC|CA|P1^KIS|F1^RIS", "IPC|A100|RP1|1.2.3")])
-    assert find_order(store, store, "A100", "")[0] is None
+    assert found(store) is None
 
 
-def test_one_accession_number_for_two_patients_decides_nothing(store: EmrStore) -> None:
+def test_of_one_accession_number_for_two_patients_each_has_their_own_order(store: EmrStore) -> None:
     store.take([received(msh("OMI^O23", "1"), pid("1"), *ORDER), received(msh("OMI^O23", "2"), pid("2"), *ORDER)])
-    found, why = find_order(store, store, "A100", "")
-    assert found is None
-    assert "several patients" in why
+    orders = [found(store, number) for number in ("1", "2", "3")]
+    assert [order and order.control_id for order in orders] == ["1", "2", None]
 
 
-def test_the_same_order_under_the_old_and_the_new_number_of_a_patient_is_one(store: EmrStore) -> None:
+def test_two_orders_under_one_accession_number_decide_nothing(store: EmrStore) -> None:
+    other = [segment.replace("P1", "P2").replace("1.2.3", "1.2.4") for segment in ORDER]
+    store.take([received(msh("OMI^O23", "1"), pid(), *ORDER), received(msh("OMI^O23", "2"), pid(), *other)])
+    assert found(store) is None
+    order = found(store, study_instance_uid="1.2.4")
+    assert order is not None
+    assert order.control_id == "2"
+
+
+def test_an_order_under_the_old_number_of_a_patient_is_found_under_the_new_one(store: EmrStore) -> None:
     store.take([received(msh("OMI^O23", "1"), pid("1"), *ORDER)])
     store.take([received(msh("ADT^A40", "2"), pid("2"), "MRG|1^^^HOSP^MR")])
+    order = found(store, "2")
+    assert order is not None
+    assert order.control_id == "1"
     store.take([received(msh("OMI^O23", "3"), pid("2"), *ORDER)])
-    found, _ = find_order(store, store, "A100", "")
-    assert found is not None
-    assert found.control_id == "3"
+    order = found(store, "2")
+    assert order is not None
+    assert order.control_id == "3"
 
 
 def test_waiting_messages_keep_their_order_and_their_trouble(store: EmrStore, ledger: Store) -> None:
