@@ -10,12 +10,12 @@ import pytest
 from hl7_emr.hl7v2.client import Peer
 from hl7_emr.hl7v2.results import Addresses, oru
 from hl7_emr.hl7v2.sender import Sender
-from tests.emr.test_mllp import serving
 from tests.support.data import needs_data
 from tests.support.hl7_messages import sample
 from tests.support.hl7_peers import RECEIVERS, SENDERS, receiving, runnable, send
 from tests.support.hl7_reports import full_report
 from tests.support.hl7_store import MemoryOutbox
+from tests.support.mllp_wire import serving
 
 pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 

@@ -12,7 +12,7 @@ from dicom_node.cli.demo_pacs import ReceiverPacs, free_port
 from tests.journeys.test_emr import Site, brock, resources_of, segments, texts
 from tests.support import fhir_judges
 from tests.support.data import needs_data
-from tests.support.emr_case import AUTHORITIES, SYSTEM, order_of, write_study
+from tests.support.emr_case import AUTHORITIES, SYSTEM, order_about, write_study
 from tests.support.fhir_bundles import synthea
 from tests.support.fhir_server import FhirServer
 from tests.support.hl7_messages import message, msh, pid
@@ -79,7 +79,7 @@ def test_messages_and_a_shared_bundle_go_into_the_score_and_the_results_lie_wher
         # Z80.1: lung cancer in the family, which no shared bundle says
         admission = message(msh("ADT^A08", "ADT-1"), _PID, "DG1|1||Z80.1^Family history^I10C||20240301")
         assert "AA" in send("mllp_send", admission, port, tmp_path / "messages")
-        assert "AA ORM-1" in send("node-hl7-client", order_of(_PID, "ORM-1"), port, tmp_path / "messages")
+        assert "AA ORM-1" in send("node-hl7-client", order_about(_PID, "ORM-1"), port, tmp_path / "messages")
         site.send_images(write_study(tmp_path / "ct", **_IMAGES))
         site.node.wait_done()
 

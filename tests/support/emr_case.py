@@ -38,10 +38,10 @@ def admission(control_id: str = "ADT-1") -> bytes:
 
 def order(control_id: str = "ORM-1") -> bytes:
     """Return an ORM^O01 of Jane Doe's examination."""
-    return order_of(pid(), control_id)
+    return order_about(pid(), control_id)
 
 
-def order_of(patient: str, control_id: str) -> bytes:
+def order_about(patient: str, control_id: str) -> bytes:
     """Return an ORM^O01 of the examination of the patient of this PID."""
     obr = "OBR|1|P-77^RIS||24627-2^CT Chest^LN" + "|" * 14 + "ACC-1" + "|" * 6 + "CT"
     return message(msh("ORM^O01", control_id), patient, "ORC|NW|P-77^RIS", obr)
