@@ -25,15 +25,19 @@ def updated(known: KnownPatient | None, update: PatientUpdate) -> KnownPatient:
     if known is not None and known.replaced_by:
         return known  # a late message, under a number that is no patient's any more
     if known is None:
-        return KnownPatient(update.patient, update.items, update.said_at, source=update.source)
+        return KnownPatient(
+            update.patient, update.items, update.said_at, source=update.source, synthetic=update.synthetic
+        )
+    synthetic = known.synthetic or update.synthetic
     stale = known.said_at is not None and update.said_at is not None and update.said_at < known.said_at
     if stale:
-        return replace(known, items=_joined(update.items, known.items))
+        return replace(known, items=_joined(update.items, known.items), synthetic=synthetic)
     return KnownPatient(
         _renewed_patient(known.patient, update),
         _joined(known.items, update.items),
         update.said_at,
         source=update.source,
+        synthetic=synthetic,
     )
 
 
@@ -66,9 +70,10 @@ def merged(
     merges says nothing about which of them are right.
     """
     items = prior.items if prior else ()
+    synthetic = any(each.synthetic for each in (prior, survivor) if each)
     kept = replace(survivor, replaced_by=()) if survivor else KnownPatient(Patient(identifiers=merge.surviving))
     gone = KnownPatient(Patient(identifiers=merge.prior), replaced_by=merge.surviving)
-    return gone, replace(kept, items=_joined(items, kept.items))
+    return gone, replace(kept, items=_joined(items, kept.items), synthetic=synthetic)
 
 
 def pairs(merge: Merge) -> Iterator[tuple[Identifier, Identifier]]:

@@ -108,8 +108,8 @@ class Records:
         )
         if decision.candidate is None:
             return Found(decision)
-        items = next(each.items for each in known.values() if each.source == decision.candidate.source)
-        return Found(decision, items=items)
+        confirmed = next(each for each in known.values() if each.source == decision.candidate.source)
+        return Found(decision, items=confirmed.items, synthetic=confirmed.synthetic)
 
     def _known(self, identifier: Identifier, depth: int = 0) -> KnownPatient | None:
         """Return what is known; after a merge, what is known of the survivor."""
@@ -184,6 +184,6 @@ def _united(found: list[Found], studied_on: date | None, notes: tuple[str, ...],
         decision.candidate.patient,
         decision.candidate.source,
         studied_on,
-        synthetic=any(each.record is not None and each.record.synthetic for each in confirmed),
+        synthetic=any(each.synthetic for each in confirmed),
     )
     return Lookup(decision, record, notes, unavailable)

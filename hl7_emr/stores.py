@@ -25,6 +25,8 @@ class KnownPatient:
         After a merge: whose record this is now part of. The rest is empty then.
     source : str
         The message that the demographics come from.
+    synthetic : bool
+        Any message about the patient was made up.
     """
 
     patient: Patient
@@ -32,6 +34,7 @@ class KnownPatient:
     said_at: datetime | None = None
     replaced_by: tuple[Identifier, ...] = ()
     source: str = ""
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class PatientUpdate:
     items: tuple[Item, ...] = ()
     said_at: datetime | None = None
     source: str = ""
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

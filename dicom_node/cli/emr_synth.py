@@ -12,7 +12,7 @@ from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.emr_records import open_records
 from dicom_node.errors import NodeError
 from dicom_node.jobs.store import Store
-from dicom_node.settings import Settings
+from dicom_node.settings import FhirSettings, Settings
 from hl7_emr.domain import Identifier, PartialDate, PersonName
 from hl7_emr.errors import EmrError
 from hl7_emr.synth import generator, guard
@@ -43,12 +43,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Write one line for each line that is read; a patient whom a configured real source knows stops it."""
     settings = load_settings(arguments)
     lines = arguments.attributes.read_text(encoding="utf-8").splitlines()
-    with open_records(settings, _ledger(settings)) as records:
-        real = () if settings.emr.fhir.is_test else (records.knows,)
-        written = [_made(number, line, arguments, real) for number, line in enumerate(lines, start=1) if line.strip()]
+    with open_records(_with_real_sources(settings), _ledger(settings)) as records:
+        numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        written = [_made(number, line, arguments, (records.knows,)) for number, line in numbered]
     arguments.out.write_text("".join(written), encoding="utf-8")
     print(f"{len(written)} synthetic records ({arguments.mode}, seed {arguments.seed}) in {arguments.out}")
     return 0
+
+
+def _with_real_sources(settings: Settings) -> Settings:
+    """Leave out a FHIR server that is marked as a test; what messages have said counts as real."""
+    if not settings.emr.fhir.is_test:
+        return settings
+    return settings.model_copy(update={"emr": settings.emr.model_copy(update={"fhir": FhirSettings()})})
 
 
 def _ledger(settings: Settings) -> Store | None:

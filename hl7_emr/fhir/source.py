@@ -46,12 +46,15 @@ class Found:
         What could not be read, and what was left out; no value of any patient.
     items : tuple of Item
         The statements that the record was made of.
+    synthetic : bool
+        Some of it is marked as test data.
     """
 
     decision: Decision
     record: PatientRecord | None = None
     notes: tuple[str, ...] = ()
     items: tuple[Item, ...] = field(default=(), repr=False)
+    synthetic: bool = False
 
 
 class FhirSource:
@@ -104,14 +107,9 @@ class FhirSource:
         name = source.split("/_history/")[0]
         resources = list(self._belongings(name, budget, notes))
         items = tuple(statements(resources, studied_on))
-        record = facts.compile_record(
-            items,
-            decision.candidate.patient,
-            source,
-            studied_on,
-            synthetic=any(map(is_synthetic, [*rows, *resources])),
-        )
-        return Found(decision, record, tuple(notes), items)
+        synthetic = any(map(is_synthetic, [*rows, *resources]))
+        record = facts.compile_record(items, decision.candidate.patient, source, studied_on, synthetic=synthetic)
+        return Found(decision, record, tuple(notes), items, synthetic)
 
     def _belongings(self, name: str, budget: Budget, notes: list[str]) -> Iterator[Json]:
         """Yield each resource of the patient once, and note what is not shown and what is another patient's."""

@@ -14,6 +14,8 @@ from hl7_emr.hl7v2.message import Message, Segment, read
 from hl7_emr.hl7v2.statements import statements
 from hl7_emr.stores import Change, Forget, PatientUpdate, Received
 
+# MSH-3 of messages that ``synth/`` makes up: a patient of whom one was taken is a made-up one
+SYNTHETIC_APPLICATION = "EMERALD-SYNTHETIC"
 _ORDERS = ("ORM", "OMI", "OMG")
 _KINDS = ("ADT", *_ORDERS, "ORU")
 # Events that name two patients and join nothing (swapped beds, links, moved accounts), or none at all.
@@ -142,6 +144,7 @@ def _update(message: Message, segment: Segment, items: tuple[Item, ...]) -> Pati
         items=items,
         said_at=patients.said_at(message),
         source=f"HL7 v2 message {message.control_id}, PID",
+        synthetic=message.header.part(3) == SYNTHETIC_APPLICATION,
     )
 
 

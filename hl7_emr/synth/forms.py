@@ -14,6 +14,7 @@ from hl7_emr.fhir import written
 from hl7_emr.fhir.elements import Json
 from hl7_emr.hl7v2.delimiters import STANDARD
 from hl7_emr.hl7v2.escapes import escape
+from hl7_emr.hl7v2.intake import SYNTHETIC_APPLICATION
 from hl7_emr.synth.domain import Statement, SyntheticPatient
 
 _TAGS = [
@@ -138,7 +139,7 @@ def _message(segments: Sequence[str]) -> bytes:
 
 
 def _head(made: SyntheticPatient, at: datetime, kind: str) -> Iterator[str]:
-    yield f"MSH|^~\\&|EMERALD-SYNTHETIC||||{_when(at)}||{kind}|{_id(made, kind)}|T|2.5.1||||||UNICODE UTF-8"
+    yield f"MSH|^~\\&|{SYNTHETIC_APPLICATION}||||{_when(at)}||{kind}|{_id(made, kind)}|T|2.5.1||||||UNICODE UTF-8"
 
 
 def _id(made: SyntheticPatient, kind: str) -> str:

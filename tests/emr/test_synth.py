@@ -16,14 +16,17 @@ from hl7_emr.domain import Identifier, PartialDate, PatientRecord, PersonName
 from hl7_emr.errors import SyntheticRefused
 from hl7_emr.fhir.patient import is_synthetic, patient
 from hl7_emr.fhir.statements import statements as fhir_statements
+from hl7_emr.hl7v2.intake import Rules, examine
 from hl7_emr.hl7v2.message import read
 from hl7_emr.hl7v2.statements import statements as hl7_statements
+from hl7_emr.records import Records
 from hl7_emr.synth import generator, guard
 from hl7_emr.synth.assumptions import ASSUMPTIONS
 from hl7_emr.synth.domain import Attributes, record_of
 from hl7_emr.synth.forms import fhir_bundle, hl7_messages
 from tests.support import fhir_judges
 from tests.support.hl7_peers import needs_peers
+from tests.support.hl7_store import MemoryStore
 
 AT = datetime(2021, 5, 4, 12, tzinfo=UTC)
 
@@ -87,6 +90,18 @@ def test_three_forms_of_a_record_read_back_equal(number):
 
     assert content(by_fhir) == content(made.record())
     assert content(by_hl7) == content(made.record())
+
+
+def test_a_record_that_came_by_messages_is_known_to_be_made_up():
+    given = attributes(birth_date=PartialDate(1950, 3, 9), sex="F", names=(PersonName("Doe", ("Jane",)),))
+    made, store = generator.label_free(given, seed=5), MemoryStore()
+    store.take([examine(each, "192.0.2.1", AT, Rules()).received for each in hl7_messages(made, AT)])
+
+    found = Records(store).lookup(made.patient, made.studied_on)
+
+    assert found.record is not None
+    assert found.record.synthetic
+    assert content(found.record) == content(made.record())
 
 
 def test_the_patient_of_each_form_is_the_one_of_the_images():

@@ -1,10 +1,16 @@
 """``emerald emr synth`` and ``emr lookup`` from the command line."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from dicom_node import node
 from dicom_node.cli import main
+from dicom_node.emr_store import EmrStore
+from dicom_node.settings import Settings
+from hl7_emr.hl7v2.intake import Rules, examine
+from tests.support.hl7_messages import message, msh, pid
 
 LINE = {
     "patient_id": "SYN-1",
@@ -81,6 +87,22 @@ def test_the_mode_that_reads_the_label_wants_one(tmp_path, capsys):
 
     assert code == 1
     assert "malignancy is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fhir", [{}, {"base_url": "https://fhir.example/r4", "is_test": True}])
+def test_a_patient_whom_messages_know_gets_no_record_made_up(tmp_path, monkeypatch, capsys, fhir):
+    for name, value in fhir.items():
+        monkeypatch.setenv(f"EMERALD_EMR__FHIR__{name.upper()}", str(value).lower())
+    store = node.open_store(Settings(data_dir=tmp_path / "data"))
+    EmrStore(store).take(
+        [examine(message(msh(), pid()), "192.0.2.1", datetime(2026, 1, 1, tzinfo=UTC), Rules()).received]
+    )
+    store.close()
+
+    code, out = synth(tmp_path, LINE, LINE | {"patient_id": "4711", "issuer": "HOSP"})
+
+    assert (code, out.exists()) == (1, False)
+    assert "line 2: a source of real records knows this patient" in capsys.readouterr().err
 
 
 def test_lookup_of_nobody_says_why(capsys):
