@@ -228,16 +228,8 @@ def _described(what: str, context: ObjectContext) -> str:
 
 
 def _item_in_words(item: Item) -> str:
-    value = item.value
-    words = (
-        ("yes" if value else "no")
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
     when = f", recorded on {item.on.isoformat()}" if item.on else ""
-    return f"{_INPUTS.get(item.name, item.name.replace('_', ' '))}: {words} (from {item.source}{when})"
+    return f"{_INPUTS.get(item.name, item.name.replace('_', ' '))}: {item.words} (from {item.source}{when})"
 
 
 def _completeness(job: Job) -> Iterator[str]:

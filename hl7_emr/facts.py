@@ -161,19 +161,12 @@ def _choose(name: str, items: Sequence[Item]) -> tuple[Item | None, Conflict | N
     if not doubtful:
         return winner, None
     both = (winner, *doubtful)
-    said = " and ".join(dict.fromkeys(in_words(item) for item in both))
+    said = " and ".join(dict.fromkeys(item.words for item in both))
     return None, Conflict(name, f"{said}, and which is the later one is not known", both)
 
 
 def _surely_before(item: Item, other: Item) -> bool:
     return item.on is not None and other.on is not None and _last(item.on) < _first(other.on)
-
-
-def in_words(item: Item) -> str:
-    """Return a value as a person reads it."""
-    if isinstance(item.value, bool):
-        return "yes" if item.value else "no"
-    return f"{item.value:g}" if isinstance(item.value, int | float) else str(item.value)
 
 
 def _smoking(values: dict[str, Any], items: Sequence[Item], conflicts: Sequence[Conflict]) -> list[Conflict]:
@@ -226,7 +219,7 @@ def _is_hearsay(item: Item, never: Item) -> bool:
 
 
 def _evidence_in_words(item: Item) -> str:
-    return f"{item.name.replace('_', ' ')} {in_words(item)}"
+    return f"{item.name.replace('_', ' ')} {item.words}"
 
 
 def _mentions_never(conflict: Conflict) -> bool:

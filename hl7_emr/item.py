@@ -100,6 +100,13 @@ class Item:
     trust: Trust = Trust.CODED
     key: str = ""
 
+    @property
+    def words(self) -> str:
+        """The value as a person reads it; the same in every report."""
+        if isinstance(self.value, bool):
+            return "yes" if self.value else "no"
+        return f"{self.value:g}" if isinstance(self.value, int | float) else str(self.value)
+
 
 @dataclass(frozen=True)
 class Conflict:

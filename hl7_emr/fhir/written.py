@@ -87,11 +87,7 @@ def item_references(item: Item) -> list[Json]:
 
 def item_in_words(item: Item) -> str:
     """Return name, value and date of a fact."""
-    if isinstance(item.value, bool):
-        said = "yes" if item.value else "no"
-    else:
-        said = f"{item.value:g}" if isinstance(item.value, int | float) else str(item.value)
-    return f"{item.name.replace('_', ' ')}: {said}" + (f", {item.on.isoformat()}" if item.on else "")
+    return f"{item.name.replace('_', ' ')}: {item.words}" + (f", {item.on.isoformat()}" if item.on else "")
 
 
 def full_url(name: str) -> str:

@@ -201,13 +201,8 @@ def _record(lines: _Lines, report: ImagingReport) -> None:
 
 
 def _item_in_words(item: Item) -> str:
-    value = item.value
-    if isinstance(value, bool):
-        words = "yes" if value else "no"
-    else:
-        words = _number(value) if isinstance(value, int | float) else str(value)
     when = f", recorded on {item.on.isoformat()}" if item.on else ""
-    return f"{item.name.replace('_', ' ')}: {words} (from {item.source}{when})"
+    return f"{item.name.replace('_', ' ')}: {item.words} (from {item.source}{when})"
 
 
 def _text(text: str) -> str:
