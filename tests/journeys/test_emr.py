@@ -137,7 +137,7 @@ def test_another_patients_record_is_not_used_and_that_is_said(hospital: Hospital
     """The images name John Smith under Jane Doe's number."""
     assert hospital.tell(admission()) == "AA"
     hospital.send_images(write_study(tmp_path / "ct", PatientName="Smith^John", PatientSex="M"))
-    wait_until(lambda: len(hospital.ris.messages) == 1, 60, "the RIS was told")
+    wait_until(lambda: len(hospital.ris.messages) == 1, 180, "the RIS was told")
 
     said = texts(sr := hospital.report(tmp_path / "fetched"))
     words = "record not used: identity not confirmed (the names differ)"
@@ -150,7 +150,7 @@ def test_another_patients_record_is_not_used_and_that_is_said(hospital: Hospital
     assert words in hospital.ris.messages[0].decode()
     store = hospital.node.store
     assert store.emr_counts()["record_refused"] == 1
-    parked = wait_until(lambda: [d for d in store.deliveries(1) if d.parked], 30, "the FHIR server is not told")
+    parked = wait_until(lambda: [d for d in store.deliveries(1) if d.parked], 180, "the FHIR server is not told")
     assert [each.target for each in parked] == ["emr"]
     assert parked[0].last_error == "emr: identity not confirmed there (the names differ)"
     assert hospital.fhir.transactions == []
@@ -179,7 +179,7 @@ def test_an_emr_that_is_away_gets_the_report_later_and_the_pacs_at_once(tmp_path
             rows = {each.target: each for each in store.deliveries(1)} if store.jobs(1) else {}
             return bool(rows) and rows["pacs1"].state == "DELIVERED" and all(rows[n].last_error for n in ("ris", "emr"))
 
-        wait_until(waits, 60, "the PACS has the results, the EMRs are in trouble")
+        wait_until(waits, 180, "the PACS has the results, the EMRs are in trouble")
         said = texts(hospital.report(tmp_path / "fetched"))
         assert "Patient record not used: a source of records could not be asked [unavailable]." in said
         assert store.job(1).state == "ANALYSED"
