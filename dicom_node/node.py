@@ -24,9 +24,11 @@ from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.device import check_device
 from ai_engine.sam2.weights import Weights
 from ai_engine.stages import Tier, weight_free, with_sam2, without_weights_of
-from dicom_node import pipeline
+from dicom_node import late_records, pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
+from dicom_node.emr_listener import mllp_service
+from dicom_node.emr_records import asking
 from dicom_node.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -41,6 +43,7 @@ from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
 from dicom_node.objects.spool import Spool, reconcile
 from dicom_node.settings import EngineSettings, Settings
+from hl7_emr.hl7v2.service import Service
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
@@ -88,12 +91,14 @@ def open_spool(settings: Settings) -> Spool:
 
 def build_parts(settings: Settings) -> pipeline.Parts:
     """Build what the steps of a job work with."""
+    store = open_store(settings)
     return pipeline.Parts(
         settings=settings,
-        store=open_store(settings),
+        store=store,
         spool=open_spool(settings),
         identity=pipeline.Identity(installation_uid(settings.data_dir), software_version()),
         engine_for=partial(engine_for, models_dir=settings.models),
+        ask=asking(settings, store),
     )
 
 
@@ -183,11 +188,19 @@ class Node:
         self._parts = build_parts(settings)
         check_engines(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
+        mllp = settings.emr.mllp
+        self._looking = threading.Thread()
+        self._mllp = mllp_service(settings, self._parts.store, mllp.port) if mllp.enabled else None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return self._scp.port
+
+    @property
+    def mllp_port(self) -> int | None:
+        """The port of the HL7 v2 listener; None: there is none."""
+        return self._mllp.port if self._mllp else None
 
     def __enter__(self) -> Self:
         self._lock = _sole_server(self._settings.data_dir)
@@ -197,16 +210,29 @@ class Node:
         reconcile(self._parts.spool, store)
         self._launcher.start()
         self._scp.start()
+        if self._mllp:
+            self._begin_mllp(self._mllp)
         self._started_at = store.clock()  # from now on senders that were cut off can come back
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._mllp:
+            self._mllp.__exit__(None, None, None)
         self._scp.stop()
         self._launcher.stop()
         self._parts.store.close()
         self._lock.__exit__(kind, error, trace)
+
+    def _begin_mllp(self, mllp: Service) -> None:
+        try:
+            mllp.__enter__()
+        except OSError as error:
+            self._scp.stop()
+            self._launcher.stop()
+            port = self._settings.emr.mllp.port
+            raise NodeError(f"MLLP port {port}: {error.strerror or error}") from error
 
     def run(self, stop: threading.Event) -> None:
         """Settle studies and keep house until ``stop`` is set."""
@@ -226,8 +252,19 @@ class Node:
             _LOG.info("job %d: the study is complete", job_id)
         if due.now("sweep", _SWEEP_S):
             store.sweep()
+        self._look_for_late_records(due, store)
         if due.now("housekeeping", _HOUSEKEEPING_S):
             housekeeping.run(store, self._parts.spool, self._settings.retention)
+
+    def _look_for_late_records(self, due: "_Due", store: Store) -> None:
+        """Look on a thread of its own, one at a time: servers answer slowly."""
+        emr, ask = self._settings.emr, self._parts.ask
+        if not emr.revise_for_late_records or ask is None or self._looking.is_alive():
+            return
+        if due.now("late records", emr.late_record_every_s):
+            arguments = (store, ask, emr.late_record_hours)
+            self._looking = threading.Thread(target=late_records.look, args=arguments, name="late", daemon=True)
+            self._looking.start()
 
 
 def _say(error: Exception) -> None:
@@ -292,8 +329,8 @@ def deliver_for_ever(settings: Settings) -> None:
     """Be the delivery worker: one thread for each destination, so that none holds up another."""
     parts = build_parts(settings)
     threads = [
-        threading.Thread(target=partial(_deliver_to, parts, destination.name), name=destination.name, daemon=True)
-        for destination in settings.destinations
+        threading.Thread(target=partial(_deliver_to, parts, target), name=target, daemon=True)
+        for target in settings.targets
     ]
     for thread in threads:
         thread.start()

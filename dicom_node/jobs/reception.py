@@ -55,7 +55,9 @@ def _insert_of_receiving_study(insert_of_dialect: Any) -> Any:
     job = _LATEST_JOB.subquery()
     receiving = sa.select(*values, job.c.revision).where(job.c.state == JobState.RECEIVING)
     names = [*(column.name for column in given), "revision"]
-    return insert_of_dialect(t.instances).from_select(names, receiving).on_conflict_do_nothing()
+    statement = insert_of_dialect(t.instances).from_select(names, receiving).on_conflict_do_nothing()
+    # without it the number of rows of an INSERT is -1 on PostgreSQL: an instance would be acknowledged and not noted
+    return statement.execution_options(preserve_rowcount=True)
 
 
 _INSERT_USUAL = {name: _insert_of_receiving_study(module.insert) for name, module in _DIALECTS.items()}
