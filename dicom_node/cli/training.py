@@ -31,7 +31,7 @@ SAME = 1e-3
 
 _DEFAULT_STEPS = 40_000
 _BEGUN = "begun.json"
-_SMOKE_STEPS = 60
+_SMOKE_STEPS = 200
 
 
 def train(arguments: argparse.Namespace) -> int:
