@@ -3,10 +3,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# never in the environment of the node: they bring their own versions of libraries that it uses too
+PEERS := .venv-peers
+PYTHON_PEERS := tests/support/peers-requirements.txt
+NODE_PEERS := tests/support/peers-node.txt
 CT ?=
 OUT ?= demo-out
 
-.PHONY: setup demo test quick check fix bench crash clean
+.PHONY: setup peers demo test quick check fix bench crash clean
 
 setup: $(STAMP)
 
@@ -17,14 +21,26 @@ $(STAMP): pyproject.toml
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -e ".[test,dev]"
 	touch $@
 
+# software of others that tests talk to; without npm, tests with the part of it that runs on Node are skipped
+peers: $(PEERS)/.python $(if $(shell command -v npm),$(PEERS)/.node)
+
+$(PEERS)/.python: $(PYTHON_PEERS)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet -r $<
+	touch $@
+
+$(PEERS)/.node: $(NODE_PEERS) | $(PEERS)/.python
+	npm install --silent --no-audit --no-fund --prefix $(PEERS) $$(cat $<)
+	touch $@
+
 demo: setup
 	$(BIN)/emerald demo --out $(OUT) $(if $(CT),--ct $(CT))
 
-test: setup
+test: setup peers
 	$(BIN)/pytest
 
 quick: setup
-	$(BIN)/pytest -m "not slow and not foreign"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not foreign"
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -37,11 +53,11 @@ fix: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: setup peers
 	$(BIN)/python -m tests.bench
 
 crash: setup
 	$(BIN)/python -m tests.crash --moments 20
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(OUT)
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info $(OUT)

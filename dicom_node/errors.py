@@ -21,6 +21,8 @@
     ├ SeriesRefused(reason, detail)           no          "not analysed, because" in the report
     ├ CaseDataMissing                         no          the command line says what to install
     ├ SplitViolation                          no          training, composing or a threshold is refused
+    ├ ReportRefused                           no          waits for `emerald retry`
+    │ └ ReportDelayed                         yes         back off
     ├ ResultInvalid                           no          result quarantined, job says so
     ├ LedgerError                             yes         0xA700 to the sender; a worker tries again
     ├ NoSuchJob                               no          the command line says so
@@ -192,3 +194,23 @@ class CaseDataMissing(NodeError):
 
 class SplitViolation(NodeError):
     """An outline, a rating or a lung was about to be used for what its split does not allow."""
+
+
+class ReportRefused(NodeError):
+    """The EMR does not take a report, or must not be told: a person has to look at it.
+
+    Attributes
+    ----------
+    logged : str
+        The message without what the EMR said of the report: that may name the patient.
+    """
+
+    def __init__(self, words: str, logged: str = "") -> None:
+        super().__init__(words)
+        self.logged = logged or words
+
+
+class ReportDelayed(ReportRefused):
+    """The EMR could not be told now."""
+
+    transient = True

@@ -11,31 +11,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Protocol, Self
 
-from ai_engine.clip import weights as encoder_weights
-from ai_engine.engine import Engine
-from ai_engine.errors import UnknownWords, WeightsError, WeightsMissing
-from ai_engine.sam2 import weights as sam2_weights
-from ai_engine.sam2.device import check_device
-from ai_engine.sam2.weights import Weights
-from ai_engine.stages import (
-    Tier,
-    weight_free,
-    with_encoder,
-    with_published,
-    with_sam2,
-    without_encoder,
-    without_weights_of,
-)
-from dicom_node import pipeline
+from dicom_node import late_records, pipeline
 from dicom_node.dimse import scu
 from dicom_node.dimse.scp import Scp
+from dicom_node.emr_listener import mllp_service
+from dicom_node.emr_records import asking
+from dicom_node.engines import check_engines, engine_for
 from dicom_node.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -43,20 +31,18 @@ from dicom_node.errors import (
     NodeError,
     PeerError,
     PeerTimeout,
-    SettingsError,
 )
 from dicom_node.jobs import housekeeping, settle
 from dicom_node.jobs.store import Store
 from dicom_node.jobs.worker import Steps, Worker
 from dicom_node.objects.spool import Spool, reconcile
-from dicom_node.settings import EngineSettings, Settings
+from dicom_node.settings import Settings
+from hl7_emr.hl7v2.service import Service
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 0.25
 _SWEEP_S = 5.0
 _HOUSEKEEPING_S = 60.0
-# The setting that holds what is asked for.
-PROMPT = "pipelines.engine.prompt"
 
 
 class Launcher(Protocol):
@@ -99,91 +85,15 @@ def open_spool(settings: Settings) -> Spool:
 
 def build_parts(settings: Settings) -> pipeline.Parts:
     """Build what the steps of a job work with."""
+    store = open_store(settings)
     return pipeline.Parts(
         settings=settings,
-        store=open_store(settings),
+        store=store,
         spool=open_spool(settings),
         identity=pipeline.Identity(installation_uid(settings.data_dir), software_version()),
         engine_for=partial(engine_for, models_dir=settings.models),
+        ask=asking(settings, store),
     )
-
-
-@cache
-def engine_for(settings: EngineSettings, models_dir: Path) -> Engine:
-    """Return the engine of these settings, built once in a process.
-
-    Its weights are checked here, and read into memory by its first analysis: torch is no matter for a parent process.
-
-    Raises
-    ------
-    SettingsError
-        The weights are missing, or not what they should be. If the settings allow it, missing ones are replaced by
-        the tier without weights, which says so. Or the prompt is not understood.
-    """
-    tier = _detecting(_outlining(settings, models_dir), settings)
-    try:
-        if settings.published_encoder is not None:
-            tier = with_published(tier, settings.published_encoder)
-        return Engine(settings.detection_threshold, tier, asked=settings.prompt)
-    except WeightsError as error:
-        raise SettingsError("pipelines.engine.published_encoder", str(error)) from error
-    except UnknownWords as error:
-        raise SettingsError(PROMPT, str(error)) from error
-
-
-def _detecting(tier: Tier, settings: EngineSettings) -> Tier:
-    """Put the encoder into a tier if settings want it, or leave it to settings and there is one."""
-    if not wants_encoder(settings):
-        return tier
-    try:
-        return with_encoder(tier, encoder_weights_of(settings))
-    except WeightsMissing as error:
-        if not settings.allow_fallback:
-            raise SettingsError("pipelines.engine.detector", str(error)) from error
-        _LOG.warning("%s. The detector without weights runs instead, as allow_fallback says", error)
-        return without_encoder(tier)
-    except WeightsError as error:
-        raise SettingsError("pipelines.engine.detector", str(error)) from error
-
-
-def wants_encoder(settings: EngineSettings) -> bool:
-    """Tell whether an engine of these settings runs the encoder."""
-    if settings.detector != "auto":
-        return settings.detector == "encoder"
-    own = settings.encoder_weights is not None
-    return settings.tier != "weight-free" and (own or encoder_weights.are_bundled())
-
-
-def encoder_weights_of(settings: EngineSettings) -> Weights:
-    """Say which weights the encoder of an engine wants and where."""
-    return encoder_weights.weights_of(settings.encoder_weights, settings.encoder_sha256)
-
-
-def _outlining(settings: EngineSettings, models_dir: Path) -> Tier:
-    if settings.tier == "weight-free":
-        return weight_free()
-    try:
-        check_device(settings.device)
-        return with_sam2(weights_of(settings, models_dir), settings.device)
-    except WeightsMissing as error:
-        if not settings.allow_fallback:
-            raise SettingsError("pipelines.engine", str(error)) from error
-        _LOG.warning("%s. The tier without weights runs instead, as allow_fallback says", error)
-        return without_weights_of(settings.tier)
-    except WeightsError as error:
-        raise SettingsError("pipelines.engine", str(error)) from error
-
-
-def check_engines(settings: Settings) -> None:
-    """Make sure, before the first study comes, that every pipeline has its weights; raises ``SettingsError``."""
-    for pipeline_settings in settings.pipelines:
-        engine_for(pipeline_settings.engine, settings.models)
-
-
-def weights_of(settings: EngineSettings, models_dir: Path) -> Weights:
-    """Say which weights an engine wants and where; raises ``WeightsError`` for a model that there is not."""
-    model = sam2_weights.bundled() if settings.tier == "bundled" else sam2_weights.model(settings.model)
-    return sam2_weights.weights_of(model, models_dir, settings.weights, settings.sha256)
 
 
 def installation_uid(data_dir: Path) -> str:
@@ -230,11 +140,19 @@ class Node:
         self._parts = build_parts(settings)
         check_engines(settings)
         self._scp = Scp(settings, self._parts.spool, self._parts.store)
+        mllp = settings.emr.mllp
+        self._looking = threading.Thread()
+        self._mllp = mllp_service(settings, self._parts.store, mllp.port) if mllp.enabled else None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return self._scp.port
+
+    @property
+    def mllp_port(self) -> int | None:
+        """The port of the HL7 v2 listener; None: there is none."""
+        return self._mllp.port if self._mllp else None
 
     def __enter__(self) -> Self:
         self._lock = _sole_server(self._settings.data_dir)
@@ -244,16 +162,29 @@ class Node:
         reconcile(self._parts.spool, store)
         self._launcher.start()
         self._scp.start()
+        if self._mllp:
+            self._begin_mllp(self._mllp)
         self._started_at = store.clock()  # from now on senders that were cut off can come back
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._mllp:
+            self._mllp.__exit__(None, None, None)
         self._scp.stop()
         self._launcher.stop()
         self._parts.store.close()
         self._lock.__exit__(kind, error, trace)
+
+    def _begin_mllp(self, mllp: Service) -> None:
+        try:
+            mllp.__enter__()
+        except OSError as error:
+            self._scp.stop()
+            self._launcher.stop()
+            port = self._settings.emr.mllp.port
+            raise NodeError(f"MLLP port {port}: {error.strerror or error}") from error
 
     def run(self, stop: threading.Event) -> None:
         """Settle studies and keep house until ``stop`` is set."""
@@ -273,8 +204,19 @@ class Node:
             _LOG.info("job %d: the study is complete", job_id)
         if due.now("sweep", _SWEEP_S):
             store.sweep()
+        self._look_for_late_records(due, store)
         if due.now("housekeeping", _HOUSEKEEPING_S):
             housekeeping.run(store, self._parts.spool, self._settings.retention)
+
+    def _look_for_late_records(self, due: "_Due", store: Store) -> None:
+        """Look on a thread of its own, one at a time: servers answer slowly."""
+        emr, ask = self._settings.emr, self._parts.ask
+        if not emr.revise_for_late_records or ask is None or self._looking.is_alive():
+            return
+        if due.now("late records", emr.late_record_every_s):
+            arguments = (store, ask, emr.late_record_hours)
+            self._looking = threading.Thread(target=late_records.look, args=arguments, name="late", daemon=True)
+            self._looking.start()
 
 
 def _say(error: Exception) -> None:
@@ -339,8 +281,8 @@ def deliver_for_ever(settings: Settings) -> None:
     """Be the delivery worker: one thread for each destination, so that none holds up another."""
     parts = build_parts(settings)
     threads = [
-        threading.Thread(target=partial(_deliver_to, parts, destination.name), name=destination.name, daemon=True)
-        for destination in settings.destinations
+        threading.Thread(target=partial(_deliver_to, parts, target), name=target, daemon=True)
+        for target in settings.targets
     ]
     for thread in threads:
         thread.start()

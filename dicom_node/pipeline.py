@@ -1,34 +1,35 @@
 """READ FIRST: what happens to a study, told in one place.
 
 A job is one revision of one study under one pipeline. ``analyse`` turns its received files into result objects;
-``deliver`` sends them to one destination. Both work from the ledger and the spool only, so each can be repeated: the
-same job gives the same bytes.
+``deliver`` sends them to one PACS, ``tell`` tells an EMR once a PACS has them. All work from the ledger and the spool,
+so each can be repeated: the same job gives the same bytes.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from pydicom import Dataset
 
-from ai_engine.domain import ClinicalContext
 from ai_engine.engine import Engine
 from ai_engine.errors import NoLungs, VolumeError
-from dicom_node import report
+from dicom_node import emr_delivery, report
 from dicom_node.dimse import scu
 from dicom_node.domain import InstanceRef, Job, Outcome, Reason, ResultRef, SeriesVerdict
+from dicom_node.emr_records import Ask
 from dicom_node.errors import NodeError, ResultInvalid, SeriesRefused
 from dicom_node.findings import findings_as_json, tracked_from_json
 from dicom_node.jobs import settle
-from dicom_node.jobs.records import Delivery, Saved
+from dicom_node.jobs.records import Delivery, RecordRow, Saved
 from dicom_node.jobs.states import DeliveryState
 from dicom_node.jobs.store import Store
 from dicom_node.objects import ct_pixels, ct_series, series_choice, validate
 from dicom_node.objects.series_choice import RankedSeries
 from dicom_node.objects.spool import Spool
-from dicom_node.report import AnalysedSeries, InstanceReference, ObjectContext, PatientRecord, ResultObject, Tracked
-from dicom_node.settings import EngineSettings, Pipeline, Settings
+from dicom_node.report import AnalysedSeries, InstanceReference, ObjectContext, RecordUsed, ResultObject, Tracked
+from dicom_node.settings import EmrDestination, EngineSettings, Pipeline, Settings
 
 Progress = Callable[[str, float], None]
 
@@ -51,13 +52,20 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the steps work with; ``node.py`` builds it."""
+    """What the steps work with; ``node.py`` builds it.
+
+    Attributes
+    ----------
+    ask : callable or None
+        Asks for the patient's record; None: no source of records is configured.
+    """
 
     settings: Settings
     store: Store
     spool: Spool
     identity: Identity
     engine_for: Callable[[EngineSettings], Engine]
+    ask: Ask | None = None
 
 
 # analyse: READY -> ANALYSED
@@ -68,7 +76,7 @@ def analyse(job: Job, parts: Parts, progress: Progress) -> Saved:
     pipeline = parts.settings.pipeline(job.called_ae_title) or Pipeline(called_ae_title=job.called_ae_title)
     engine = parts.engine_for(pipeline.engine)
     refs = parts.store.instances(job.id)
-    study = examine(refs, job, pipeline, engine, progress)
+    study = examine(refs, job, pipeline, engine, progress, parts.ask)
     if not study.analysed and (study.localizers_only or pipeline.report_not_analysed == "never"):
         return Saved(study.outcome, study.reason, study.detail, study.verdicts)
     progress("results", 0.0)
@@ -84,8 +92,14 @@ def analyse(job: Job, parts: Parts, progress: Progress) -> Saved:
         findings=findings_as_json(study.analysed, context),
         results=tuple(write(objects, job, parts.spool)),
         targets=pipeline.destinations,
+        after_others=tuple(name for name in pipeline.destinations if parts.settings.emr_destination(name)),
+        record=_row(study.known),
         digests={"source": context.source_digest, "engine": context.engine_digest},
     )
+
+
+def _row(known: RecordUsed) -> RecordRow | None:
+    return RecordRow(known.counter, known.words, known.as_json()) if known.decision else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +110,12 @@ class Study:
     ----------
     template : Dataset
         Header of one instance, where patient and study attributes are copied from.
+    known : RecordUsed
+        Of the patient.
     """
 
     template: Dataset
-    record: PatientRecord
+    known: RecordUsed
     analysed: tuple[AnalysedSeries, ...]
     verdicts: tuple[SeriesVerdict, ...]
     localizers_only: bool = False
@@ -129,30 +145,41 @@ class Study:
         return None if self.analysed else report.decisive(self.verdicts)
 
 
-def examine(refs: Sequence[InstanceRef], job: Job, pipeline: Pipeline, engine: Engine, progress: Progress) -> Study:
-    """Choose among the series of a study and analyse the best one of each frame of reference."""
+def examine(
+    refs: Sequence[InstanceRef],
+    job: Job,
+    pipeline: Pipeline,
+    engine: Engine,
+    progress: Progress,
+    ask: Ask | None = None,
+) -> Study:
+    """Choose among the series of a study and analyse the best one of each frame of reference.
+
+    The patient's record is asked for at the beginning, and waited for when the first series has been read.
+    """
     template = ct_pixels.read_header(refs[0])
-    record = report.record_from_header(template)
+    of_images = RecordUsed(report.record_from_header(template))
     if job.reason is not None:  # decided before: all attempts failed
-        return Study(template, record, (), _all_refused(refs, job.reason, job.detail))
+        return Study(template, of_images, (), _all_refused(refs, job.reason, job.detail))
+    answer = cache(ask(template, job.called_ae_title)) if ask else lambda: of_images
     incomplete = settle.incomplete_series(job.evidence)
     whole = [ref for ref in refs if ref.series_instance_uid not in incomplete]
     choice = series_choice.choose(whole, pipeline.prefer_kernels)
     analysed: list[AnalysedSeries] = []
     verdicts = [*choice.refused, *_incomplete(refs, incomplete)]
     for candidates in choice.ranked:
-        best, judged = _analyse_best(candidates, pipeline, engine, report.clinical_context(record), progress)
+        best, judged = _analyse_best(candidates, pipeline, engine, answer, progress)
         analysed += best
         verdicts += judged
     verdicts.sort(key=lambda verdict: (verdict.series_number or 0, verdict.series_instance_uid))
-    return Study(template, record, tuple(analysed), tuple(verdicts), choice.localizers_only)
+    return Study(template, answer(), tuple(analysed), tuple(verdicts), choice.localizers_only)
 
 
 def _analyse_best(
     candidates: Sequence[RankedSeries],
     pipeline: Pipeline,
     engine: Engine,
-    context: ClinicalContext,
+    answer: Callable[[], RecordUsed],
     progress: Progress,
 ) -> tuple[list[AnalysedSeries], list[SeriesVerdict]]:
     """Analyse the first series that can be; the others get a verdict."""
@@ -165,6 +192,7 @@ def _analyse_best(
         try:
             progress("reading", 0.0)
             series = ct_series.to_volume(candidate.refs, pipeline.prefer_kernels)
+            context = report.clinical_context(answer().record)
             analysed.append(AnalysedSeries(series, engine.analyse(series.volume, context, progress)))
             verdicts.append(candidate.verdict(detail=_extent(series)))
         except SeriesRefused as error:
@@ -208,7 +236,8 @@ def object_context(
 ) -> ObjectContext:
     """Gather what decides the identity of the results: the same job always gives the same UIDs and dates."""
     source = (f"{ref.sop_instance_uid} {ref.digest}" for ref in sorted(refs, key=lambda ref: ref.sop_instance_uid))
-    used = (engine.algorithm.digest, identity.software_version, repr(study.record))
+    known = (repr(study.known.record), *study.known.sentences)
+    used = (engine.algorithm.digest, identity.software_version, *known)
     return ObjectContext(
         installation_uid=identity.installation_uid,
         called_ae_title=job.called_ae_title,
@@ -254,7 +283,7 @@ def _wants_key_images(pipeline: Pipeline, settings: Settings) -> bool:
 
 def build(job: Job, study: Study, context: ObjectContext) -> list[ResultObject]:
     """Encode the results of a study."""
-    return report.results(job, study.template, study.analysed, study.verdicts, study.record, context)
+    return report.results(job, study.template, study.analysed, study.verdicts, study.known, context)
 
 
 def check(objects: Sequence[ResultObject], study: Study) -> None:
@@ -303,6 +332,9 @@ def deliver(delivery: Delivery, parts: Parts) -> None:
     PeerError
         The destination did not take everything; what it took is noted.
     """
+    if (emr := parts.settings.emr_destination(delivery.target)) is not None:
+        tell(delivery, emr, parts)
+        return
     destination = parts.settings.destination(delivery.target)
     if destination is None:
         raise NodeError(f"destination {delivery.target} is no longer in the settings: put it back, or ignore this job")
@@ -313,3 +345,19 @@ def deliver(delivery: Delivery, parts: Parts) -> None:
         parts.store.note_sent(delivery.id, result.sop_instance_uid, status)
 
     scu.send(destination.remote, job.called_ae_title, todo, destination.timeout_s, note)
+
+
+# report: the EMR is told what the PACS was told
+
+
+def tell(delivery: Delivery, emr: EmrDestination, parts: Parts) -> None:
+    """Tell an EMR what the stored report says, and read its answer.
+
+    Raises
+    ------
+    ReportDelayed
+        It could not be told now.
+    ReportRefused
+        It does not take the report, or must not be told.
+    """
+    emr_delivery.tell(parts.store.job(delivery.job_id), emr, parts.settings, parts.store)

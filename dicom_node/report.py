@@ -18,13 +18,14 @@ from dicom_node.objects import key_images, overlay, seg, sr
 from dicom_node.objects.composite import InstanceReference, ObjectContext, ResultSeries, Tracked
 from dicom_node.objects.sr_groups import SegmentReference
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
+from dicom_node.record_used import RecordUsed
 from hl7_emr.domain import Item, PatientRecord
 
 __all__ = [
     "AnalysedSeries",
     "InstanceReference",
     "ObjectContext",
-    "PatientRecord",
+    "RecordUsed",
     "ResultObject",
     "Tracked",
     "clinical_context",
@@ -63,7 +64,7 @@ def results(
     template: Dataset,
     analysed: Sequence[AnalysedSeries],
     verdicts: Sequence[SeriesVerdict],
-    record: PatientRecord,
+    known: RecordUsed,
     context: ObjectContext,
 ) -> list[ResultObject]:
     """Build all result objects of a job: the same job gives the same bytes.
@@ -76,6 +77,8 @@ def results(
         Empty: the report says why nothing was analysed.
     verdicts : sequence of SeriesVerdict
         One for each series of the study.
+    known : RecordUsed
+        Of the patient.
 
     Returns
     -------
@@ -105,8 +108,9 @@ def results(
         reason=job.reason or (nearest.reason if nearest else None),
         detail=job.detail or (nearest.detail if nearest else ""),
         completeness=list(_completeness(job)),
-        used=[_item_in_words(item) for item in record.items()],
-        missing=[words for name, words in _INPUTS.items() if getattr(record, name) is None],
+        record=known.sentences,
+        used=[_item_in_words(item) for item in known.record.items()],
+        missing=[words for name, words in _INPUTS.items() if getattr(known.record, name) is None],
     )
     return [*segmentations, *pictures, ResultObject("sr", sr.encode(report, template, context, _sr_series(context)))]
 
@@ -141,10 +145,9 @@ def record_from_header(dataset: Dataset) -> PatientRecord:
 
 def clinical_context(record: PatientRecord) -> ClinicalContext:
     """Return the record in the engine's words; what is unknown stays unknown."""
-    sex = record.sex.value if record.sex else None
     return ClinicalContext(
-        age_years=float(record.age_years.value) if record.age_years else None,
-        sex=Sex(sex) if sex in ("F", "M") else None,
+        age_years=_number(record.age_years),
+        sex=Sex(str(record.sex.value)) if record.sex and record.sex.value in ("F", "M") else None,
         family_history_of_lung_cancer=_yes_or_no(record.family_history_of_lung_cancer),
         emphysema=_yes_or_no(record.emphysema),
         ever_smoker=_yes_or_no(record.ever_smoker),
@@ -154,6 +157,10 @@ def clinical_context(record: PatientRecord) -> ClinicalContext:
 
 def _yes_or_no(item: Item | None) -> bool | None:
     return bool(item.value) if item else None
+
+
+def _number(item: Item | None) -> float | None:
+    return float(item.value) if item and isinstance(item.value, int | float) else None
 
 
 def _age(dataset: Dataset) -> Item | None:
@@ -221,12 +228,8 @@ def _described(what: str, context: ObjectContext) -> str:
 
 
 def _item_in_words(item: Item) -> str:
-    value = item.value
-    words = (
-        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
-    )
     when = f", recorded on {item.on.isoformat()}" if item.on else ""
-    return f"{_INPUTS.get(item.name, item.name)}: {words} (from {item.source}{when})"
+    return f"{_INPUTS.get(item.name, item.name.replace('_', ' '))}: {item.words} (from {item.source}{when})"
 
 
 def _completeness(job: Job) -> Iterator[str]:

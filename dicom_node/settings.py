@@ -58,10 +58,11 @@ class SettleSettings(_Frozen):
 
 
 class RetentionSettings(_Frozen):
-    """How long received images and results are kept after their job is done."""
+    """How long received images and results are kept after their job is done, and HL7 v2 messages after they came."""
 
     keep_received_days: float = Field(default=7, ge=0)
     keep_results_days: float = Field(default=30, ge=0)
+    keep_messages_days: float = Field(default=30, ge=0, description="dead letters, and by what a repetition is known")
 
 
 class WorkerSettings(_Frozen):
@@ -112,6 +113,7 @@ class Destination(_Frozen):
     port: Port
     objects: tuple[Literal["seg", "sr", "key_images"], ...] = ("seg", "sr")
     timeout_s: float = Field(default=30, gt=0)
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
 
     @property
     def remote(self) -> RemoteAE:
@@ -127,7 +129,7 @@ class CallingPeer(_Frozen):
 
 
 class Pipeline(_Frozen):
-    """One called AE title, what it runs and where its results go."""
+    """One called AE title, what it runs and where its results go: names of PACS and of EMR destinations."""
 
     called_ae_title: AeTitle
     destinations: tuple[Name, ...] = ()
@@ -135,6 +137,122 @@ class Pipeline(_Frozen):
     report_not_analysed: Literal["study", "never"] = "study"
     prefer_kernels: tuple[str, ...] = Field(default=(), description="kernels to prefer, best first")
     engine: EngineSettings = EngineSettings()
+
+
+class MllpSettings(_Frozen):
+    """The HL7 v2 listener."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 2575
+    max_message_mb: int = Field(default=16, ge=1, le=1024)
+    max_connections: int = Field(default=50, ge=1, le=1000)
+    idle_timeout_s: float = Field(default=300, gt=0, description="silence before a connection is closed")
+    message_timeout_s: float = Field(default=60, gt=0, description="from a message's first byte to its last")
+    certificate: Path | None = Field(default=None, description="PEM; with it the listener speaks TLS only")
+    key: Path | None = None
+    client_authority: Path | None = Field(default=None, description="PEM; with it clients need a certificate")
+    accession_fields: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{2}-[1-9]\d?$")], ...] = (
+        "IPC-1",
+        "OBR-18",
+        "OBR-3",
+        "ORC-3",
+    )
+    processing_ids: tuple[Literal["P", "T", "D"], ...] = Field(default=(), description="MSH-11 taken; empty: all")
+    transient_answer: Literal["AE", "AR"] = Field(default="AE", description="when our own ledger fails")
+
+
+class SmartSettings(_Frozen):
+    """How the node is registered with a FHIR server (SMART Backend Services)."""
+
+    client_id: str = Field(default="", description="empty: no SMART")
+    private_key: Path | None = Field(default=None, description="PEM; its public key is registered with the server")
+    key_id: str = ""
+    algorithm: Literal["RS384", "ES384"] = "RS384"
+    token_url: str = Field(default="", description="empty: as the server's smart-configuration says")
+    scopes: str = Field(default="", description="empty: to read what is read")
+
+
+class FhirSettings(_Frozen):
+    """The FHIR R4 server that records are read from."""
+
+    base_url: str = Field(default="", description="empty: none")
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
+    authorization: str = Field(default="", repr=False, description="a fixed Authorization header")
+    smart: SmartSettings = SmartSettings()
+    post_searches: bool = False
+    allow_plain_http: bool = False
+    server_authority: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    certificate: Path | None = Field(default=None, description="PEM; ours, for mutual TLS")
+    key: Path | None = None
+    budget_s: float = Field(default=20, gt=0, description="for one lookup, all its requests together")
+    max_answer_mb: int = Field(default=32, ge=1, le=1024)
+
+
+class AssigningAuthority(_Frozen):
+    """Who issues Patient IDs: by the name in the images or in PID-3.4, and by the URI that a FHIR server uses."""
+
+    name: str
+    uri: str
+
+
+class Hl7Destination(_Frozen):
+    """An EMR that results are sent to as ORU^R01 by MLLP."""
+
+    kind: Literal["hl7v2"]
+    name: Name
+    host: str
+    port: Port
+    is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
+    sending_application: str = Field(default="EMERALD", description="MSH-3")
+    sending_facility: str = Field(default="", description="MSH-4")
+    receiving_application: str = Field(default="", description="MSH-5")
+    receiving_facility: str = Field(default="", description="MSH-6")
+    connect_timeout_s: float = Field(default=10, gt=0)
+    answer_timeout_s: float = Field(default=30, gt=0)
+    tls: bool = False
+    server_authority: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    certificate: Path | None = Field(default=None, description="PEM; ours, for mutual TLS")
+    key: Path | None = None
+
+
+class FhirDestination(FhirSettings):
+    """An EMR that results are sent to as a FHIR transaction."""
+
+    kind: Literal["fhir"]
+    name: Name
+    base_url: str = Field(min_length=1)
+
+
+EmrDestination = Annotated[Hl7Destination | FhirDestination, Field(discriminator="kind")]
+
+
+class EmrSettings(_Frozen):
+    """The patient's record: where it comes from, and where results go."""
+
+    ask_messages: Literal["auto", "always", "never"] = Field(
+        default="auto", description="whether what HL7 v2 messages have said is used; auto: where mllp is enabled"
+    )
+    revise_for_late_records: bool = Field(
+        default=False, description="whether a record that comes after the results opens the next revision"
+    )
+    late_record_hours: float = Field(default=24, gt=0, description="how long it may come after the first images")
+    late_record_every_s: float = Field(default=600, gt=0, description="how often it is looked for")
+    destinations: tuple[EmrDestination, ...] = ()
+    authorities: tuple[AssigningAuthority, ...] = ()
+    default_issuer: str = Field(default="", description="whose a Patient ID is where the images do not say")
+    mllp: MllpSettings = MllpSettings()
+    fhir: FhirSettings = FhirSettings()
+
+    @property
+    def asks_messages(self) -> bool:
+        """Whether what HL7 v2 messages have said is used."""
+        return self.ask_messages == "always" or (self.ask_messages == "auto" and self.mllp.enabled)
+
+    @property
+    def asks_somebody(self) -> bool:
+        """Whether any source of records is configured."""
+        return self.asks_messages or bool(self.fhir.base_url)
 
 
 class Settings(_Frozen):
@@ -147,13 +265,14 @@ class Settings(_Frozen):
     retention: RetentionSettings = RetentionSettings()
     worker: WorkerSettings = WorkerSettings()
     ledger: LedgerSettings = LedgerSettings()
+    emr: EmrSettings = EmrSettings()
     destinations: tuple[Destination, ...] = ()
     pipelines: tuple[Pipeline, ...] = (Pipeline(called_ae_title="EMERALD"),)
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
-        known = {destination.name for destination in self.destinations}
-        if len(known) != len(self.destinations):
+        known = set(self.targets)
+        if len(known) != len(self.targets):
             raise ValueError("destinations: two of them have the same name")
         if len({pipeline.called_ae_title for pipeline in self.pipelines}) != len(self.pipelines):
             raise ValueError("pipelines: two of them have the same called_ae_title")
@@ -170,6 +289,21 @@ class Settings(_Frozen):
     def destination(self, name: str) -> Destination | None:
         """Return the destination of this name, or None."""
         return next((d for d in self.destinations if d.name == name), None)
+
+    def emr_destination(self, name: str) -> Hl7Destination | FhirDestination | None:
+        """Return the EMR of this name, or None."""
+        return next((d for d in self.emr.destinations if d.name == name), None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all destinations: PACS first, then EMR."""
+        return tuple(destination.name for destination in (*self.destinations, *self.emr.destinations))
+
+    def takes_synthetic(self, called_ae_title: str) -> bool:
+        """Whether all destinations of a pipeline are marked as tests."""
+        pipeline = self.pipeline(called_ae_title)
+        names = pipeline.destinations if pipeline else ()
+        return all(each.is_test for each in (*self.destinations, *self.emr.destinations) if each.name in names)
 
     @property
     def models(self) -> Path:

@@ -3,6 +3,7 @@
 import argparse
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,18 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Return the dotted names of all settings below a model, list indices left out."""
     names: set[str] = set()
     for name, field in model.model_fields.items():
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        nested = list(_models(field.annotation))
         below = [_fields(kind, f"{prefix}{name}.") for kind in nested]
         names |= set().union(*below) if below else {prefix + name}
     return names
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names, at any depth: of lists, of alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
 
 
 def _keys(values: object, prefix: str = "") -> set[str]:
@@ -37,8 +45,11 @@ def _keys(values: object, prefix: str = "") -> set[str]:
 
 def _sample() -> str:
     """Return deploy/node.toml with the settings that have no default switched on."""
-    names = "detection_threshold|weights|sha256|encoder_weights|encoder_sha256|published_encoder"
-    return re.sub(rf"# ({names}) =", r"\1 =", (ROOT / "deploy" / "node.toml").read_text())
+    off = (
+        "detection_threshold|weights|sha256|encoder_weights|encoder_sha256|published_encoder"
+        "|certificate|key|client_authority|server_authority|private_key"
+    )
+    return re.sub(rf"# ({off}) =", r"\1 =", (ROOT / "deploy" / "node.toml").read_text())
 
 
 def test_the_sample_settings_name_every_setting_and_no_other() -> None:

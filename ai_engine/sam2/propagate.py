@@ -51,7 +51,8 @@ class Followed:
     Attributes
     ----------
     logits : (n, slices, size, size) float32
-        Positive on the object, ``ABSENT`` where its way had ended.
+        Of the probability that a pixel belongs to an object that is there: positive on the object, ``ABSENT`` where its
+        way had ended.
     object_logits : (n, slices) float32
         Positive where the network says that the object is there; ``ABSENT`` where it was not asked.
     left_out : (n,) float64
@@ -69,13 +70,8 @@ class Followed:
 
     def certainty(self, index: int) -> float:
         """Soft Dice of one prompt's mask with the probabilities it was cut from; 1 where no pixel is in doubt."""
-        p, mask = probabilities(self.logits[index], self.object_logits[index]), self.logits[index] > 0
+        p, mask = expit(self.logits[index].astype(np.float64)), self.logits[index] > 0
         return float(2 * (p * mask).sum() / (p.sum() + self.left_out[index] + mask.sum()))
-
-
-def probabilities(logits: Float32Array, object_logits: Float32Array) -> FloatArray:
-    """Tell how probably each pixel (..., r, c) belongs to an object that is there with such a score (...)."""
-    return np.asarray(expit(logits.astype(np.float64)) * expit(object_logits.astype(np.float64))[..., None, None])
 
 
 def follow(view: View, ks: range, key: int, boxes_rc: FloatArray, rules: StopRules | None = None) -> Followed:
@@ -124,11 +120,11 @@ def _go(view: View, walk: Walk, slices: Iterable[int], found: "_Found", key: int
         if not going.any():
             return
         frame = _Frame.of(walk.step(view.features(k, len(before))), found.size)
-        goes = going & (frame.object_logits >= rules.object_score) & goes_on(before, frame.logits > 0, rules)
+        now = np.asarray(frame.logits > 0)
+        goes = going & (frame.object_logits >= rules.object_score) & goes_on(before, now, rules)
         found.end(frame, going & ~goes)
-        going = goes
-        found.note(k, frame, going)
-        before = np.asarray(frame.logits > 0)
+        found.note(k, frame, goes)
+        before, going = now, goes
 
 
 def goes_on(before: BoolArray, now: BoolArray, rules: StopRules) -> NDArray[np.bool_]:
@@ -141,19 +137,19 @@ def goes_on(before: BoolArray, now: BoolArray, rules: StopRules) -> NDArray[np.b
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """Answers for n objects on one slice: logits (n, size, size), as if they were there and gated, and scores (n,)."""
+    """Answers for n objects on one slice: logits (n, size, size) of what is there, and scores (n,)."""
 
-    ungated: Float32Array
     logits: Float32Array
     object_logits: Float32Array
 
     @classmethod
     def of(cls, answer: Answer, size: int) -> "_Frame":
+        """Weigh each pixel with the probability that the object is there: an unsure slice keeps its sure pixels."""
         large = nn.functional.interpolate(
             answer.mask_logits[:, None], (size, size), mode="bilinear", align_corners=False
         )
-        logits, objects = large[:, 0].float().cpu().numpy(), answer.object_logits.float().cpu().numpy()
-        return cls(logits, np.where((objects > 0)[:, None, None], logits, np.float32(ABSENT)), objects)
+        p = large[:, 0].float().sigmoid() * answer.object_logits.float().sigmoid()[:, None, None]
+        return cls(torch.logit(p, eps=1e-6).cpu().numpy(), answer.object_logits.float().cpu().numpy())
 
 
 class _Found:
@@ -168,7 +164,7 @@ class _Found:
 
     def end(self, frame: _Frame, of: NDArray[np.bool_]) -> None:
         """Keep what may still belong to objects whose way ends on this slice."""
-        self.left_out[of] += probabilities(frame.ungated[of], frame.object_logits[of]).sum(axis=(1, 2))
+        self.left_out[of] += expit(frame.logits[of].astype(np.float64)).sum(axis=(1, 2))
 
     def note(self, k: int, frame: _Frame, of: NDArray[np.bool_] | slice = slice(None)) -> None:
         self.logits[of, k - self._first] = frame.logits[of]

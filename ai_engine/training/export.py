@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from torch import nn
 
 from ai_engine.errors import TrainingError
+from ai_engine.sam2 import network as sam2
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 
-BEST_DICE = "best_validation_dice_3d"
+
+def network_of(folder: Path, name: str) -> nn.Module:
+    """Load the moving average of a checkpoint, rounded as it is shipped."""
+    network = sam2.build(sam2.OWN)
+    network.load_state_dict(checkpoints.half(checkpoints.read(folder, name)["average"]))
+    return network
 
 
 def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str, Any]:
@@ -41,7 +48,6 @@ def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str
         "steps": state["step"],
         "seconds": round(state["seconds"]),
         "plan": state["plan"],
-        BEST_DICE: state["best_dice"],
         "curve": state["curve"],
         "first_losses": state["first_losses"],
     }

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from dicom_node import node
-from dicom_node.cli import analyse, check, demo, evaluate, jobs, models, send, serve, train, worker
+from dicom_node.cli import analyse, check, demo, emr, evaluate, jobs, models, send, serve, train, worker
 from dicom_node.errors import NodeError, SettingsError
 
-_COMMANDS = (serve, worker, send, jobs, check, analyse, demo, evaluate, train, models)
+_COMMANDS = (serve, worker, send, jobs, check, analyse, demo, evaluate, train, models, emr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from ai_engine.domain import BoxPrompt, PointPrompt
 from ai_engine.engine import Engine
 from ai_engine.errors import EngineError
-from dicom_node import node, pipeline
+from dicom_node import engines, node, pipeline
 from dicom_node.cli.files import find_instances, print_skipped
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.cli.tables import console, detection_in_words, findings_table
@@ -82,11 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _engine(chosen: Pipeline, settings: Settings, asked: str | None) -> Engine:
     """Return the engine of a pipeline; what is asked for on the command line takes the place of its own prompt."""
     if asked is None:
-        return node.engine_for(chosen.engine, settings.models)
+        return engines.engine_for(chosen.engine, settings.models)
     try:
-        return node.engine_for(chosen.engine.model_copy(update={"prompt": asked}), settings.models)
+        return engines.engine_for(chosen.engine.model_copy(update={"prompt": asked}), settings.models)
     except SettingsError as error:
-        raise SettingsError("--prompt", error.reason) if error.field == node.PROMPT else error from error
+        raise SettingsError("--prompt", error.reason) if error.field == engines.PROMPT else error from error
 
 
 def point_prompt(text: str) -> PointPrompt:

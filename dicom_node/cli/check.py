@@ -3,15 +3,16 @@
 import argparse
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
 
-from dicom_node import node
+from dicom_node import emr_delivery, engines, node
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.cli.tables import console
 from dicom_node.dimse import scu
@@ -45,8 +46,9 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "check",
         help="test settings, peers, disk and models",
-        description="Test all that the settings name: each destination by C-ECHO and for the SOP classes it must take, "
-        "each called AE title, disk and models. Exits with 1 when something is wrong.",
+        description="Test all that the settings name: each PACS by C-ECHO and for the SOP classes that it must take, "
+        "each EMR by a connection or its FHIR metadata, each called AE title, disk and models. "
+        "Exits with 1 when something is wrong.",
     )
     add_config(parser)
     parser.set_defaults(run=run)
@@ -73,7 +75,8 @@ def look(settings: Settings) -> Iterator[Line]:
     for destination in settings.destinations:
         yield from _destination(destination, settings)
     yield from _disk(settings, store.counts())
-    yield from _ledger(store.counts(), {destination.name for destination in settings.destinations})
+    yield from _emr(settings, store)
+    yield from _ledger(store.counts(), set(settings.targets))
     for pipeline in settings.pipelines:
         yield from _engine(pipeline, settings.models)
 
@@ -126,6 +129,31 @@ def _contexts(destination: Destination, title: str) -> Iterator[Line]:
             yield Line(what, "wrong", words)
 
 
+def _emr(settings: Settings, store: Store) -> Iterator[Line]:
+    """Look at the sources of records and at the EMRs that are told results."""
+    emr = settings.emr
+    if emr.fhir.base_url:
+        yield _answers("record by FHIR", lambda: emr_delivery.probe_source(emr.fhir), "emr.fhir")
+    if emr.asks_somebody and not (emr.default_issuer or emr.authorities):
+        words = "no assigning authority is known: set emr.authorities, and emr.default_issuer where images name none"
+        yield Line("record", "note", words)
+    for destination in emr.destinations:
+        what = f"destination {destination.name}"
+        if not any(destination.name in pipeline.destinations for pipeline in settings.pipelines):
+            yield Line(what, "note", "no pipeline sends to it")
+        yield _answers(what, partial(emr_delivery.probe, destination), f"emr.destinations of {destination.name}")
+    if counts := store.emr_counts():
+        words = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items())
+        yield Line("record and messages", "ok", words)
+
+
+def _answers(what: str, ask: Callable[[], str], where: str) -> Line:
+    try:
+        return Line(what, "ok", ask())
+    except NodeError as error:
+        return Line(what, "wrong", f"{error}; see {where}")
+
+
 def _disk(settings: Settings, counts: Counts) -> Iterator[Line]:
     usage = shutil.disk_usage(settings.data_dir)
     room = usage.free // _MB - settings.dicom.min_free_mb
@@ -157,7 +185,7 @@ def _ledger(counts: Counts, known: set[str]) -> Iterator[Line]:
 def _engine(pipeline: Pipeline, models_dir: Path) -> Iterator[Line]:
     what = f"engine of {pipeline.called_ae_title}"
     try:
-        algorithm = node.engine_for(pipeline.engine, models_dir).algorithm
+        algorithm = engines.engine_for(pipeline.engine, models_dir).algorithm
     except (NodeError, ValueError) as error:
         yield Line(what, "wrong", str(error))
         return

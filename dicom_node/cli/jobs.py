@@ -51,7 +51,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     elif arguments.watch:
         _watch(store, arguments.limit)
     else:
-        console().print(_table(store.jobs(arguments.limit)))
+        console().print(Group(_table(store.jobs(arguments.limit)), *_dead_letters(store)))
     return 0
 
 
@@ -70,6 +70,21 @@ def run_retry(arguments: argparse.Namespace) -> int:
     if not done:
         print(f"job {arguments.id}: nothing to try again")
     return 0 if done else 1
+
+
+def _dead_letters(store: Store) -> Iterator[Table]:
+    """Yield what of HL7 v2 waits for a person: messages that could not be used, and results that were refused."""
+    received, sent = store.emr_dead_letters(limit=10), store.outbox_dead()
+    if received:
+        table = Table("received", "from", "control id", "why it could not be used", title="HL7 v2 messages not used")
+        for letter in received:
+            table.add_row(_local(letter.at), f"{letter.sender} at {letter.peer}", letter.control_id, letter.refused)
+        yield table
+    if sent:
+        table = Table("to", "control id", "attempts", "why it was not delivered", title="HL7 v2 results not delivered")
+        for row in sent:
+            table.add_row(row.destination, row.control_id, str(row.attempts), row.last_error or "")
+        yield table
 
 
 def _watch(store: Store, limit: int) -> None:

@@ -13,7 +13,7 @@ from ai_engine.clip import weights as encoder_weights
 from ai_engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.weights import Weights
-from dicom_node import node
+from dicom_node import engines
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.errors import NodeError
 from dicom_node.settings import Settings
@@ -133,11 +133,11 @@ def _all(settings: Settings) -> Iterator[Weights]:
 def _used(settings: Settings, index: int) -> Iterator[Weights]:
     """Yield the weights of one pipeline; none if it runs without."""
     engine = settings.pipelines[index].engine
-    if node.wants_encoder(engine):
-        yield node.encoder_weights_of(engine)
+    if engines.wants_encoder(engine):
+        yield engines.encoder_weights_of(engine)
     if engine.tier == "weight-free":
         return
     try:
-        yield node.weights_of(engine, settings.models)
+        yield engines.weights_of(engine, settings.models)
     except WeightsError as error:
         raise NodeError(str(error)) from error

@@ -47,6 +47,9 @@ def _add_segmenter(networks: Commands) -> None:
     parser.add_argument("--start-from", type=Path, metavar="FILE", help="weights to begin with, instead of random ones")
     parser.add_argument("--export", action="store_true", help="do not train: write DIR's best weights to --to")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where --export writes (the weights of this package)")
+    parser.add_argument(
+        "--judges", type=int, default=300, metavar="N", help="validation composites that --export compares on (300)"
+    )
     parser.add_argument("--replay", type=int, metavar="N", help="do the first N steps again and compare their losses")
     parser.add_argument("--against", type=Path, metavar="FILE", help="metadata (.json) of the weights to compare with")
     parser.set_defaults(run=run_segmenter)
@@ -54,12 +57,12 @@ def _add_segmenter(networks: Commands) -> None:
 
 def run_segmenter(arguments: argparse.Namespace) -> int:
     """Train, export or replay."""
-    from dicom_node.cli import training  # noqa: PLC0415  (torch takes seconds to import)
+    from dicom_node.cli import segmenter_export, training  # noqa: PLC0415  (torch takes seconds to import)
 
     if (arguments.replay is None) != (arguments.against is None):
         raise SettingsError("--replay", "needs --against FILE, and the other way round")
     if arguments.export:
-        return training.export(arguments)
+        return segmenter_export.export(arguments)
     if arguments.replay is not None:
         return training.replay(arguments)
     return training.train(arguments)

@@ -1,4 +1,4 @@
-"""What ``emerald train segmenter`` does: material through the split guard, a run on it, its export, its repetition."""
+"""What ``emerald train segmenter`` does: material through the split guard, a run on it, its repetition."""
 
 import argparse
 import json
@@ -13,9 +13,9 @@ import safetensors.torch
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ai_engine.errors import TrainingError
+from ai_engine.errors import TrainingError, WeightsError
 from ai_engine.sam2 import network as sam2
-from ai_engine.sam2.weights import bundled, sha256_of, weights_of
+from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training import export as exporting
 from ai_engine.training.loop import Told, one_step
@@ -31,7 +31,7 @@ SAME = 1e-3
 
 _DEFAULT_STEPS = 40_000
 _BEGUN = "begun.json"
-_SMOKE_STEPS = 60
+_SMOKE_STEPS = 200
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace) -> int:
     cut_off = (work / checkpoints.LATEST).is_file()
     if cut_off and not arguments.resume:
         raise SettingsError("--work", f"{work} holds a run; go on with --resume, or take another folder")
-    with _told_errors():
+    with told_errors():
         plan = _plan(arguments, checkpoints.read(work)["plan"] if cut_off else None)
         learnt_from = material(_sources(arguments))
         run = checkpoints.begin(plan, _network(arguments, plan.seed))
@@ -52,28 +52,14 @@ def train(arguments: argparse.Namespace) -> int:
         with _shown(plan) as watch:
             train_run(run, learnt_from, work, watch)
         if arguments.smoke:
-            exporting.export(work, checkpoints.BEST, _facts(arguments), work / f"{CONFIGURATION}.safetensors")
+            exporting.export(work, checkpoints.BEST, facts_of(arguments), work / f"{CONFIGURATION}.safetensors")
     print(f"best validation 3D Dice {run.best_dice:.3f} after {run.step} steps and {run.seconds:.0f} s")
-    return 0
-
-
-def export(arguments: argparse.Namespace) -> int:
-    """Write the best weights of a run where the node finds them; 1 if those that are there did better."""
-    to: Path = arguments.to or weights_of(bundled(), Path()).path
-    with _told_errors():
-        facts, best = _facts(arguments), checkpoints.read(arguments.work, checkpoints.BEST)["best_dice"]
-        there = to.with_suffix(".json")
-        if there.is_file() and (before := exporting.read_metadata(there)[exporting.BEST_DICE]) >= best:
-            print(f"{to} has a validation 3D Dice of {before:.3f}, this run {best:.3f}: nothing was written")
-            return 1
-        metadata = exporting.export(arguments.work, checkpoints.BEST, facts, to)
-    print(f"{to}: step {metadata['steps']}, validation 3D Dice {metadata[exporting.BEST_DICE]:.3f}")
     return 0
 
 
 def replay(arguments: argparse.Namespace) -> int:
     """Repeat the first steps of a run and compare their losses; 1 if they differ."""
-    with _told_errors():
+    with told_errors():
         metadata = exporting.read_metadata(arguments.against)
         wanted = metadata["first_losses"][: arguments.replay]
         plan = Plan.from_json(metadata["plan"])
@@ -117,7 +103,7 @@ def _network(arguments: argparse.Namespace, seed: int) -> torch.nn.Module:
     return network.to(torch.device(arguments.device))
 
 
-def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
+def facts_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what a run's checkpoint does not know: what it was made of, and by which code."""
     if not (arguments.work / _BEGUN).is_file():
         raise TrainingError(f"there is no run in {arguments.work}")
@@ -147,11 +133,11 @@ def _commit() -> str | None:
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def told_errors() -> Iterator[None]:
     """Say what the engine refuses as the command line says its own."""
     try:
         yield
-    except TrainingError as error:
+    except (TrainingError, WeightsError) as error:
         raise NodeError(str(error)) from error
 
 

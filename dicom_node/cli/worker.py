@@ -2,7 +2,7 @@
 
 import argparse
 
-from dicom_node import node
+from dicom_node import engines
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.errors import SettingsError
 
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments)
     if settings.worker.launcher != "celery":
         raise SettingsError("worker.launcher", 'is "embedded"; a Celery worker needs "celery"')
-    node.check_engines(settings)
+    engines.check_engines(settings)
     from dicom_node import celery_app  # noqa: PLC0415 - Celery only where it is used
 
     celery_app.work(settings, arguments.concurrency, arguments.log_level)

@@ -11,10 +11,11 @@ from dicom_node.jobs import states
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.backoff import backoff_s
 from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.emr_rows import keep_record
 from dicom_node.jobs.records import Saved
 from dicom_node.jobs.rows import AnyRow, columns_of_result, instance_of, job_of, json_of_verdict
 from dicom_node.jobs.states import DeliveryState, JobEvent, JobState
-from dicom_node.jobs.transitions import end_attempt, end_if_delivered, move_job, record, start_attempt
+from dicom_node.jobs.transitions import end_attempt, end_if_delivered, insert, move_job, record, start_attempt
 
 _RELEASED: dict[str, object] = {"worker": None, "lease_until": None, "stage": None, "fraction": None}
 
@@ -102,6 +103,9 @@ class Analyses(Ledger):
             columns = {**_RELEASED, **_columns_of(saved), "attempts": 0, "last_error": None, "analysed_at": now}
             move_job(connection, job, JobEvent.ANALYSIS_SAVED, now, words, **columns)
             _insert_results(connection, job_id, saved)
+            if saved.record is not None:
+                keep_record(connection, job_id, saved.record)
+                record(connection, job_id, now, "record", saved.record.words)
             end_attempt(connection, job_id, None, now, "saved")
             end_if_delivered(connection, job_id, now)
 
@@ -215,4 +219,7 @@ def _insert_results(connection: Connection, job_id: int, saved: Saved) -> None:
     for target in dict.fromkeys(saved.targets):
         values = {"target": target, "state": DeliveryState.PENDING, "attempts": 0}
         wanted = target in saved.commitment_targets
-        connection.execute(sa.insert(t.deliveries).values(job_id=job_id, commitment_wanted=wanted, **values))
+        row = {"job_id": job_id, "commitment_wanted": wanted, **values}
+        delivery_id = insert(connection, t.deliveries, row)
+        if target in saved.after_others:
+            connection.execute(sa.insert(t.after_others).values(delivery_id=delivery_id))

@@ -1,4 +1,4 @@
-"""What the supervisor and the operator do to jobs: give back what the dead held, try again."""
+"""What the supervisor and the operator do to jobs: give back what the dead held, try again, open a revision."""
 
 from typing import Any
 
@@ -53,6 +53,29 @@ class Control(Ledger):
                 record(connection, job_id, self.clock(), "retry", words)
             return done
 
+    def revise(self, job_id: int, why: str) -> int | None:
+        """Open the next revision of a study for another reason than an image, and return its job.
+
+        Returns
+        -------
+        int or None
+            None: the job is not analysed yet, or superseded, or its images are no longer held.
+        """
+        with self.write() as connection:
+            job = connection.execute(sa.select(t.jobs).where(t.jobs.c.id == job_id)).one()
+            if job.state not in (JobState.ANALYSED, JobState.DONE) or _is_superseded(connection, job):
+                return None
+            of_study = (
+                t.instances.c.called_ae_title == job.called_ae_title,
+                t.instances.c.study_instance_uid == job.study_instance_uid,
+                t.instances.c.removing_at.is_not(None),
+            )
+            if connection.scalar(sa.select(t.instances.c.id).where(*of_study).limit(1)) is not None:
+                return None
+            new_id = open_revision(connection, job.called_ae_title, job.study_instance_uid, job, self.clock())
+            record(connection, new_id, self.clock(), "revised", why)
+            return new_id
+
     def _take_back(self, workers: str | None) -> int:
         now = self.clock()
         with self.write() as connection:
@@ -61,12 +84,15 @@ class Control(Ledger):
 
     def _retry_failed(self, connection: Connection, job: AnyRow) -> list[str]:
         analysed = job.state in (JobState.ANALYSED, JobState.DONE)
-        superseded = connection.scalar(sa.select(t.jobs.c.id).where(t.jobs.c.predecessor_id == job.id))
-        if not analysed or job.reason != Reason.FAILED or superseded is not None:
+        if not analysed or job.reason != Reason.FAILED or _is_superseded(connection, job):
             return []
         new_id = open_revision(connection, job.called_ae_title, job.study_instance_uid, job, self.clock())
         record(connection, new_id, self.clock(), "retry", f"of job {job.id}, which had failed")
         return [f"opened revision {job.revision + 1} as job {new_id}"]
+
+
+def _is_superseded(connection: Connection, job: AnyRow) -> bool:
+    return connection.scalar(sa.select(t.jobs.c.id).where(t.jobs.c.predecessor_id == job.id)) is not None
 
 
 def _retry_analysis(connection: Connection, job: AnyRow) -> list[str]:

@@ -181,6 +181,7 @@ def _claimable(now: datetime, target: str | None = None, delivery_id: int | None
     busy = sa.exists().where(under_way.c.target == t.deliveries.c.target, under_way.c.worker.is_not(None))
     which = [
         ~busy,
+        _has_its_turn(),
         t.deliveries.c.state == DeliveryState.PENDING,
         t.deliveries.c.worker.is_(None),
         t.deliveries.c.parked_at.is_(None),
@@ -195,6 +196,15 @@ def _claimable(now: datetime, target: str | None = None, delivery_id: int | None
     with_target = t.deliveries.outerjoin(t.targets, t.targets.c.name == t.deliveries.c.target)
     query = sa.select(t.deliveries.c.id).select_from(with_target).where(*which)
     return query.order_by(t.deliveries.c.attempts, t.deliveries.c.id)
+
+
+def _has_its_turn() -> sa.ColumnElement[bool]:
+    """Of those that come after others: one of the others has been delivered, or there is none."""
+    other, that_waits = t.deliveries.alias("other"), t.after_others.alias("that_waits")
+    waits = sa.exists().where(t.after_others.c.delivery_id == t.deliveries.c.id)
+    ahead = (other.c.job_id == t.deliveries.c.job_id, ~sa.exists().where(that_waits.c.delivery_id == other.c.id))
+    delivered = other.c.state.in_((DeliveryState.DELIVERED, DeliveryState.COMMITTED))
+    return ~waits | sa.exists().where(*ahead, delivered) | ~sa.exists().where(*ahead)
 
 
 def _expired(connection: Connection, now: datetime) -> bool:

@@ -41,6 +41,7 @@ def run(store: Store, disk: Disk, settings: RetentionSettings) -> Removed:
     for job_id in {file.job_id for file in results}:
         disk.remove_results(job_id)
     store.note_results_removed(results)
+    store.emr_prune(now - timedelta(days=settings.keep_messages_days))
     if gone or results:
         _LOG.info("removed %d received and %d result files whose time was over", len(gone), len(results))
     return Removed(len(gone), len(results))

@@ -1,7 +1,7 @@
 """What the command line, the report and the next revision ask of the ledger. Reads only."""
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from dicom_node.domain import Job, Outcome, Reason, ResultRef
 from dicom_node.errors import NoSuchJob
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.emr_tables import job_records
 from dicom_node.jobs.records import Attempt, Counts, Delivery, HistoryEvent, JobStatus, Peer, Saved
 from dicom_node.jobs.rows import AnyRow, attempt_of, delivery_of, job_of, result_of, verdict_of
-from dicom_node.jobs.states import DeliveryState
+from dicom_node.jobs.states import DeliveryState, JobState
 
 
 class Reading(Ledger):
@@ -41,6 +42,21 @@ class Reading(Ledger):
         which = t.jobs.c.study_instance_uid == study_instance_uid
         with self.read() as connection:
             return [job_of(row) for row in connection.execute(sa.select(t.jobs).where(which).order_by(t.jobs.c.id))]
+
+    def jobs_with_record(self, since: datetime) -> list[Job]:
+        """Return the last revisions that are analysed and asked for a record, of studies that came after ``since``."""
+        first, next_one = t.jobs.alias("first"), t.jobs.alias("next_one")
+        which = (
+            t.jobs.c.state.in_((JobState.ANALYSED, JobState.DONE)),
+            first.c.called_ae_title == t.jobs.c.called_ae_title,
+            first.c.study_instance_uid == t.jobs.c.study_instance_uid,
+            first.c.revision == 1,
+            first.c.created_at >= since,
+            ~sa.exists().where(next_one.c.predecessor_id == t.jobs.c.id),
+            sa.exists().where(job_records.c.job_id == t.jobs.c.id),
+        )
+        with self.read() as connection:
+            return [job_of(row) for row in connection.execute(sa.select(t.jobs).where(*which).order_by(t.jobs.c.id))]
 
     def history(self, job_id: int) -> list[HistoryEvent]:
         """Return what happened to a job, oldest first."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from dicom_node.domain import Job, Outcome, Reason, ResultRef, SeriesVerdict
 
@@ -76,6 +77,25 @@ class StudyFacts:
 
 
 @dataclass(frozen=True)
+class RecordRow:
+    """What an analysis used of the patient's record.
+
+    Attributes
+    ----------
+    counter : str
+        The counter that it adds to; empty: none.
+    words : str
+        How the record was come by, for the history: no value of any patient.
+    document : dict
+        JSON: the record.
+    """
+
+    counter: str
+    words: str
+    document: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Saved:
     """What the analysis of a job leaves in the ledger.
 
@@ -87,8 +107,12 @@ class Saved:
         Names of the destinations that the results go to.
     commitment_targets : tuple of str
         Those of them that are asked for storage commitment.
+    after_others : tuple of str
+        Those of them whose turn comes when another one has been delivered: an EMR is told what the PACS has.
     digests : dict
         Name -> hex digest of what the result was computed from (source, engine, ...).
+    record : RecordRow or None
+        None: no source of records is configured.
     """
 
     outcome: Outcome
@@ -99,7 +123,9 @@ class Saved:
     results: tuple[ResultRef, ...] = ()
     targets: tuple[str, ...] = ()
     commitment_targets: tuple[str, ...] = ()
+    after_others: tuple[str, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
+    record: RecordRow | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from dicom_node.jobs import tables as t
 from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.emr_rows import drop_records
 from dicom_node.jobs.records import HeldFile
 from dicom_node.jobs.states import JobState
 
@@ -38,8 +39,11 @@ class Retention(Ledger):
         self._note_removed(t.instances, files)
 
     def note_results_removed(self, files: Iterable[HeldFile]) -> None:
-        """Record that these result files are gone."""
-        self._note_removed(t.results, files)
+        """Record that these result files are gone; what their analyses used of the patient's record goes too."""
+        gone = list(files)
+        self._note_removed(t.results, gone)
+        with self.write() as connection:
+            drop_records(connection, (file.job_id for file in gone))
 
     def received_paths(self) -> dict[str, bool]:
         """Return the path of every received instance ever, and whether its file must be there."""

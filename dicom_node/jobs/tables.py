@@ -195,6 +195,9 @@ deliveries = Table(
     Index("deliveries_of_target", "state", "target"),
 )
 
+# The deliveries whose turn comes when another one of their job, not of these, has been delivered: those to an EMR.
+after_others = Table("after_others", metadata, Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True))
+
 # What the peer said of each object: a retry sends only what is not stored yet.
 object_statuses = Table(
     "object_statuses",

@@ -185,7 +185,8 @@ class Worker:
 
     def _not_delivered(self, delivery: Delivery, error: Exception) -> None:
         words = _words(error)
-        _LOG.warning("job %d: not delivered to %s, %s", delivery.job_id, delivery.target, words)
+        logged = getattr(error, "logged", words)
+        _LOG.warning("job %d: not delivered to %s, %s", delivery.job_id, delivery.target, logged)
         try:
             if isinstance(error, AssociationRejected) and error.permanent:
                 self.store.park_target(delivery.id, self.name, words)

@@ -33,6 +33,8 @@ class StudyReport:
         Tracking UID -> where its segment is.
     segmentations : sequence of InstanceReference
         The segmentations that the report refers to.
+    record : sequence of str
+        How the patient's record was come by, or why it was not used, and what in it contradicts itself.
     used : sequence of str
         What of the patient's record the risk models used, in words, each with its source.
     missing : sequence of str
@@ -48,6 +50,7 @@ class StudyReport:
     reason: Reason | None = None
     detail: str = ""
     completeness: Sequence[str] = ()
+    record: Sequence[str] = ()
     used: Sequence[str] = ()
     missing: Sequence[str] = ()
 
@@ -154,6 +157,7 @@ def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Datase
         yield from map(_comment, _analysed_series(each, report.verdicts))
     yield from (_comment(_unused_series(verdict)) for verdict in report.verdicts if verdict.reason is not None)
     yield from (_comment(f"Completeness of the study: {fact}") for fact in report.completeness)
+    yield from map(_comment, report.record)
     yield from (text(Is.CONTAINED, codes.HISTORY, item) for item in report.used)
     if report.analysed and context.algorithm.prompt:
         yield _comment(words.asked_for(context.algorithm.prompt, [each.analysis for each in report.analysed]))

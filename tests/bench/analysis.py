@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dicom_node import node, pipeline
+from dicom_node import engines, pipeline
 from dicom_node.domain import Job
 from dicom_node.objects.headers import instance_ref
 from dicom_node.settings import Pipeline, Settings
@@ -101,7 +101,7 @@ def run(study: Path) -> Cost:
     refs = [instance_ref(path) for path in sorted(study.iterdir())]
     now, chosen = datetime.now(UTC), Pipeline(called_ae_title="EMERALD")
     job = Job(0, "EMERALD", refs[0].study_instance_uid, 1, "READY", now, now)
-    engine = node.engine_for(chosen.engine, Settings().models)
+    engine = engines.engine_for(chosen.engine, Settings().models)
     done = pipeline.examine(refs, job, chosen, engine, watch.next)
     watch.next("results")
     context = pipeline.object_context(job, refs, done, engine, pipeline.Identity("2.25.1", "bench"))

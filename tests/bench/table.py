@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.bench.analysis import Cost
+from tests.bench.fhir import Latency
 from tests.bench.journey import Journey
+from tests.bench.mllp import CONNECTIONS
 from tests.bench.reception import N_PARALLEL, WHILE_ANALYSING, Reception
 from tests.bench.servers import NODE, ORTHANC
 
 MAX_SECONDS, MAX_MB, PER_SLICES = 60.0, 2048.0, 300
+MIN_ADT_PER_S = 500.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,13 @@ class Bar:
         )
 
 
-def bars(reception: Reception | None, costs: dict[str, Cost]) -> list[Bar]:
+def bars(reception: Reception | None, costs: dict[str, Cost], adt_per_s: float | None = None) -> list[Bar]:
     """Return every promise on speed and memory with its figure."""
-    return [*(_reception_bars(reception) if reception else ()), *_analysis_bars(costs)]
+    found = [*(_reception_bars(reception) if reception else ()), *_analysis_bars(costs)]
+    if adt_per_s is not None:
+        words = f"ADT messages acknowledged per second, durable, {CONNECTIONS} connections"
+        found.append(Bar(words, adt_per_s, at_least=MIN_ADT_PER_S))
+    return found
 
 
 def _reception_bars(reception: Reception) -> Iterator[Bar]:
@@ -75,6 +82,12 @@ def lines_of_journey(journey: Journey) -> Iterator[str]:
     yield f"Last slice to SEG and SR in Orthanc: {journey.seconds:.1f} s"
     yield f"  of it quiet time {journey.quiet_s:.1f} s ({journey.quiet_s / journey.seconds:.0%}),"
     yield f"  analysis {journey.analysis_s:.1f} s, hand-overs and delivery {rest:.1f} s"
+
+
+def lines_of_latency(latency: Latency) -> Iterator[str]:
+    """Yield how long a record takes to be read from a FHIR server."""
+    yield f"Record of a patient with {latency.n_resources} resources on a FHIR server of this machine:"
+    yield f"  {latency.median_ms:.0f} ms (median of {len(latency.seconds)}), at most {latency.worst_ms:.0f} ms"
 
 
 def lines_of_cost(name: str, cost: Cost) -> Iterator[str]:

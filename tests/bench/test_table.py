@@ -29,6 +29,11 @@ def test_every_promise_is_reached_missed_or_not_measured() -> None:
     assert list(found.values()) == [True, False, False, None]
 
 
+def test_messages_that_were_not_measured_promise_nothing() -> None:
+    assert bars(None, {}) == []
+    assert [bar.is_met for bar in bars(None, {}, 499.0)] == [False]
+
+
 def test_seconds_are_for_300_slices_and_memory_is_the_highest_of_the_stages() -> None:
     cost = Cost((Stage("lungs", 10, 9, 700), Stage("candidates", 30, 29, 2100)), n_slices=150, n_findings=1)
     seconds, memory = bars(None, {"a phantom": cost})

@@ -13,7 +13,7 @@ import pytest
 from ai_engine.errors import WeightsError
 from ai_engine.sam2 import weights
 from ai_engine.sam2.weights import Weights
-from dicom_node import node
+from dicom_node import engines
 from dicom_node.cli import main
 from dicom_node.cli.analyse import box_prompt, point_prompt
 from dicom_node.cli.models import pull
@@ -92,10 +92,10 @@ def test_a_model_that_there_is_not_is_refused_by_name(config: Path, capsys: pyte
 
 def test_with_leave_the_tier_without_weights_stands_in_and_says_so(tmp_path: Path) -> None:
     settings = EngineSettings(tier="official", allow_fallback=True)
-    algorithm = node.engine_for(settings, tmp_path).algorithm
+    algorithm = engines.engine_for(settings, tmp_path).algorithm
     assert algorithm.family == "weight-free"
     assert "those of the tier official are missing" in algorithm.name
-    assert algorithm.digest != node.engine_for(EngineSettings(), tmp_path).algorithm.digest
+    assert algorithm.digest != engines.engine_for(EngineSettings(), tmp_path).algorithm.digest
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_gpu_that_is_not_there_refuses_the_start(
 
 def test_without_leave_nothing_stands_in(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"pipelines\.engine"):
-        node.engine_for(EngineSettings(tier="official"), tmp_path)
+        engines.engine_for(EngineSettings(tier="official"), tmp_path)
 
 
 @pytest.fixture

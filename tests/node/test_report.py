@@ -11,6 +11,7 @@ from ai_engine.domain import Category, ClinicalContext, NoduleType, Sex
 from dicom_node import report
 from dicom_node.domain import Reason, SeriesVerdict
 from dicom_node.objects import codes, outline, validate
+from dicom_node.record_used import RecordUsed
 from dicom_node.report import InstanceReference
 from hl7_emr.domain import Item, PatientRecord
 from tests.support import synthetic_ct
@@ -64,7 +65,7 @@ def test_nothing_analysed_is_a_report_with_the_reason_of_the_series_that_came_ne
 def test_an_analysis_that_failed_is_told_from_one_that_was_not_attempted(reason: Reason, status: str) -> None:
     job = made(n_nodules=None)
     failed = replace(job.job, reason=reason, detail="in words")
-    (result,) = report.results(failed, job.template, [], job.verdicts, PatientRecord(), job.context)
+    (result,) = report.results(failed, job.template, [], job.verdicts, RecordUsed(PatientRecord()), job.context)
     said = [item.ConceptCodeSequence[0].CodeMeaning for item in _items(result.dataset) if item.ValueType == "CODE"]
     assert status in said
     assert f"Not analysed, because: {reason.sentence}: in words [{reason.value}]" in texts(result.dataset)
@@ -255,7 +256,9 @@ def test_a_study_of_two_frames_of_reference_has_a_segmentation_series_for_each_a
     other = replace(synthetic_ct.series(), series_instance_uid="2.25.44", frame_of_reference_uid="2.25.55")
     mask = ball(other.volume, (12, 24, 20), 8.0)
     second = case(other, [], [mask])
-    both = report.results(one.job, one.template, [*one.analysed, *second.analysed], [], PatientRecord(), one.context)
+    both = report.results(
+        one.job, one.template, [*one.analysed, *second.analysed], [], RecordUsed(PatientRecord()), one.context
+    )
     segmentations = [result.dataset for result in both if result.kind == "seg"]
     assert len({seg.SeriesInstanceUID for seg in segmentations}) == 2
     assert len([result for result in both if result.kind == "sr"]) == 1

@@ -10,6 +10,7 @@ from pydicom import Dataset
 from dicom_node import report
 from dicom_node.domain import Reason, SeriesVerdict
 from dicom_node.objects.patient_study import PATIENT_AND_STUDY
+from dicom_node.record_used import RecordUsed
 from hl7_emr.domain import PatientRecord
 from tests.node.test_report import made
 from tests.support import synthetic_ct
@@ -131,7 +132,7 @@ def test_a_series_description_beyond_the_character_set_of_the_report_does_not_br
     attributes = {"SpecificCharacterSet": character_set} if character_set else {}
     job = made(synthetic_ct.series(**attributes))
     other = SeriesVerdict("2.25.7", 1, "Übersicht 胸部", "CT", 2, Reason.LOCALIZER)
-    results = report.results(job.job, job.template, job.analysed, [other], PatientRecord(), job.context)
+    results = report.results(job.job, job.template, job.analysed, [other], RecordUsed(PatientRecord()), job.context)
     file = BytesIO()
     results[-1].dataset.save_as(file, enforce_file_format=True)
     comments = [

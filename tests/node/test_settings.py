@@ -94,3 +94,40 @@ def test_other_ae_titles_are_refused(title: str) -> None:
 def test_a_pipeline_may_send_only_to_destinations_that_there_are() -> None:
     with pytest.raises(SettingsError, match="nowhere"):
         settings.parse({"pipelines": [{"called_ae_title": "A", "destinations": ["nowhere"]}]})
+
+
+RIS = {"kind": "hl7v2", "name": "ris", "host": "ris", "port": 2575}
+PACS = {"name": "pacs", "ae_title": "PACS", "host": "pacs", "port": 104}
+
+
+def test_a_pipeline_sends_to_pacs_and_emr_by_name() -> None:
+    values = {"destinations": [PACS], "emr": {"destinations": [RIS]}}
+    pipeline = {"called_ae_title": "EMERALD", "destinations": ["pacs", "ris"]}
+    read = settings.parse(values | {"pipelines": [pipeline]})
+    assert read.targets == ("pacs", "ris")
+    assert read.destination("ris") is None
+    assert read.emr_destination("ris") == read.emr.destinations[0]
+
+
+@pytest.mark.parametrize(
+    ("emr", "field"),
+    [
+        (RIS | {"name": "pacs"}, "settings"),
+        (RIS | {"kind": "hl7v3"}, "emr.destinations.0"),
+        (RIS | {"port": 70000}, "emr.destinations.0.hl7v2.port"),
+        ({"kind": "fhir", "name": "emr", "base_url": ""}, "emr.destinations.0.fhir.base_url"),
+    ],
+)
+def test_a_wrong_emr_is_named(emr: dict[str, object], field: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.parse({"destinations": [PACS], "emr": {"destinations": [emr]}})
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(("pacs", "ris", "taken"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_synthetic_records_are_for_pipelines_whose_destinations_are_all_tests(
+    pacs: bool, ris: bool, taken: bool
+) -> None:
+    values = {"destinations": [PACS | {"is_test": pacs}], "emr": {"destinations": [RIS | {"is_test": ris}]}}
+    pipeline = {"called_ae_title": "EMERALD", "destinations": ["pacs", "ris"]}
+    assert settings.parse(values | {"pipelines": [pipeline]}).takes_synthetic("EMERALD") == taken

@@ -13,6 +13,7 @@ from dicom_node import report
 from dicom_node.domain import InstanceRef, Job, Reason, SeriesVerdict
 from dicom_node.objects.ct_series import CtSeries, to_volume
 from dicom_node.objects.headers import instance_ref
+from dicom_node.record_used import RecordUsed
 from dicom_node.report import AnalysedSeries, ObjectContext, ResultObject
 from tests.support.chest import reference_mask
 from tests.support.data import data_dir
@@ -91,8 +92,8 @@ def case(
     )
     analysis = None if masks is None else _asked(analysis_of(series.volume, masks), about.algorithm, n_asked_for)
     made = Case(series, sources, analysis, about, [LOCALIZER, used], job)
-    record = report.record_from_header(made.template)
-    made.results.extend(report.results(job, made.template, made.analysed, made.verdicts, record, about))
+    known = RecordUsed(report.record_from_header(made.template))
+    made.results.extend(report.results(job, made.template, made.analysed, made.verdicts, known, about))
     return made
 
 

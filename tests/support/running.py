@@ -200,7 +200,8 @@ def _values(
         | {"objects": list(objects)}
         for i, to in enumerate(destinations, start=1)
     ]
-    names = [destination["name"] for destination in values["destinations"]]
+    emr = values.get("emr", {}).get("destinations", ())
+    names = [destination["name"] for destination in (*values["destinations"], *emr)]
     values["pipelines"] = [{"called_ae_title": AE_TITLE, "destinations": names}]
     return values
 
