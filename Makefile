@@ -40,7 +40,7 @@ test: setup peers
 	$(BIN)/pytest
 
 quick: setup
-	$(BIN)/pytest -n auto --maxprocesses 4 -m "not slow and not foreign"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not foreign"
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -120,11 +120,11 @@ def _go(view: View, walk: Walk, slices: Iterable[int], found: "_Found", key: int
         if not going.any():
             return
         frame = _Frame.of(walk.step(view.features(k, len(before))), found.size)
-        goes = going & (frame.object_logits >= rules.object_score) & goes_on(before, frame.logits > 0, rules)
+        now = np.asarray(frame.logits > 0)
+        goes = going & (frame.object_logits >= rules.object_score) & goes_on(before, now, rules)
         found.end(frame, going & ~goes)
-        going = goes
-        found.note(k, frame, going)
-        before = np.asarray(frame.logits > 0)
+        found.note(k, frame, goes)
+        before, going = now, goes
 
 
 def goes_on(before: BoolArray, now: BoolArray, rules: StopRules) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +27,14 @@ Clock = Callable[[], datetime]
 _BUSY_S = 30
 # Any number will do, as long as nothing else in that database takes the same lock.
 _ADVISORY_LOCK = 0x456D6572616C64
+
+
+DIALECTS = ("sqlite", "postgresql")
+
+
+def insert_of(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that can be told what to do about a row that is there; both databases have the same words."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def utc_now() -> datetime:

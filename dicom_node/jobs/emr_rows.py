@@ -8,11 +8,10 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from dicom_node.jobs import emr_tables as t
-from dicom_node.jobs.database import Ledger
+from dicom_node.jobs.database import Ledger, insert_of
 from dicom_node.jobs.records import RecordRow
 
 Document = dict[str, Any]
@@ -296,17 +295,12 @@ def _count(connection: Connection, counts: Mapping[str, int]) -> None:
 
 @cache
 def _put_patients(dialect: str) -> sa.Insert:
-    insert = _insert(dialect, t.patients)
+    insert = insert_of(dialect, t.patients)
     new = {name: insert.excluded[name] for name in ("document", "updated_at")}
     return insert.on_conflict_do_update(index_elements=["issuer", "value"], set_=new)
 
 
 @cache
 def _add_counts(dialect: str) -> sa.Insert:
-    insert = _insert(dialect, t.counters)
+    insert = insert_of(dialect, t.counters)
     return insert.on_conflict_do_update(index_elements=["name"], set_={"n": t.counters.c.n + insert.excluded.n})
-
-
-def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """Return an INSERT that can be told what to do about a row that is there; both databases have the same words."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)

@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from dicom_node.domain import InstanceRef
 from dicom_node.jobs import states
 from dicom_node.jobs import tables as t
-from dicom_node.jobs.database import Clock, Ledger, utc_now
+from dicom_node.jobs.database import DIALECTS, Clock, Ledger, insert_of, utc_now
 from dicom_node.jobs.evidence import BROKEN
 from dicom_node.jobs.group_commit import GroupCommit
 from dicom_node.jobs.rows import AnyRow, columns_of_instance, instance_of
@@ -30,7 +29,6 @@ class _Arrival:
     ref: InstanceRef
 
 
-_DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
 # One of each for every image received: built once.
 _HELD = sa.select(t.instances).where(
     t.instances.c.called_ae_title == sa.bindparam("called_ae_title"),
@@ -48,19 +46,19 @@ _LATEST_JOB = (
 _INSERT_INSTANCE = sa.insert(t.instances)
 
 
-def _insert_of_receiving_study(insert_of_dialect: Any) -> Any:
+def _insert_of_receiving_study(dialect: str) -> Any:
     """Build the statement for the usual case: a new instance of a study that is being received; else no row."""
     given = [column for column in t.instances.c if column.name not in ("id", "revision", "removing_at", "removed_at")]
     values = [sa.bindparam(column.name, type_=column.type) for column in given]
     job = _LATEST_JOB.subquery()
     receiving = sa.select(*values, job.c.revision).where(job.c.state == JobState.RECEIVING)
     names = [*(column.name for column in given), "revision"]
-    statement = insert_of_dialect(t.instances).from_select(names, receiving).on_conflict_do_nothing()
+    statement = insert_of(dialect, t.instances).from_select(names, receiving).on_conflict_do_nothing()
     # without it the number of rows of an INSERT is -1 on PostgreSQL: an instance would be acknowledged and not noted
     return statement.execution_options(preserve_rowcount=True)
 
 
-_INSERT_USUAL = {name: _insert_of_receiving_study(module.insert) for name, module in _DIALECTS.items()}
+_INSERT_USUAL = {dialect: _insert_of_receiving_study(dialect) for dialect in DIALECTS}
 
 
 class Reception(Ledger):

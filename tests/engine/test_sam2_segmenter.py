@@ -103,6 +103,7 @@ def test_near_the_lungs_is_their_hull_and_a_little_more(scene):
     assert np.array_equal(part, more[10:16, 40:90, 30:70])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flips", [((False, False, False), False), ((True, False, True), True)])
 def test_the_engine_outlines_what_a_person_points_at_however_the_slices_were_written(chest, flips):
     volume = turned(chest, *flips)
@@ -141,6 +142,7 @@ def test_the_digest_follows_the_weights_and_the_prompt_and_not_the_place_of_a_fi
     )
 
 
+@pytest.mark.slow
 def test_no_torch_before_the_first_candidate():
     code = "import sys, dicom_node.node; assert not {'torch', 'sam2', 'safetensors'} & set(sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0

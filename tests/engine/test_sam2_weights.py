@@ -133,6 +133,7 @@ def test_published_networks_see_a_grey_picture_of_the_lung_window():
     assert seen[0, 0].ravel() == pytest.approx([-0.485 / 0.229, (0.5 - 0.485) / 0.229, 0.515 / 0.229, 0.515 / 0.229])
 
 
+@pytest.mark.slow
 def test_a_published_file_runs_from_end_to_end_in_frames_of_128(published, chest):
     small = replace(TINY, image_size=128)
     segmenter = with_sam2(site_own(published, small), "auto").segmenter

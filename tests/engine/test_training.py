@@ -119,6 +119,7 @@ def stop_after(step: int):  # type: ignore[no-untyped-def]
     return watch
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_seed_is_refused(composites: list[Composite], tmp_path: Path) -> None:
     checkpoints.save(begun(PLAN), tmp_path)
     with pytest.raises(TrainingError, match="seed 3, not 4"):

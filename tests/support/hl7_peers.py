@@ -6,7 +6,6 @@ of its own with a ``node_modules``, since none of it is a dependency of ours.
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
+from dicom_node.cli.demo_pacs import free_port
 
 _PROGRAMS = Path(__file__).parent / "hl7_programs"
 _PATIENCE_S = 60
@@ -98,9 +99,7 @@ class Receiver:
 @contextmanager
 def receiving(receiver: str) -> Iterator[Receiver]:
     """Run a peer that answers AA to all messages."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(part).format(port=port) for part in RECEIVERS[receiver]]
     with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
         peer = Receiver(port)
