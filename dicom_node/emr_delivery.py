@@ -28,7 +28,7 @@ from dicom_node.record_used import RecordUsed, from_json
 from dicom_node.settings import EmrSettings, FhirDestination, FhirSettings, Hl7Destination, Settings
 from hl7_emr.domain import ImagingOrder, ImagingReport, InstanceReference, Item, PartialDate, Patient, PatientRecord
 from hl7_emr.errors import EmrError
-from hl7_emr.fhir.results import transaction
+from hl7_emr.fhir.results import Systems, transaction
 from hl7_emr.fhir.source import FhirSource
 from hl7_emr.hl7v2.client import Connection, Peer
 from hl7_emr.hl7v2.results import CONTROL_ID_LENGTH, Addresses, oru
@@ -91,6 +91,11 @@ def tell(job: Job, destination: Hl7Destination | FhirDestination, settings: Sett
             _by_fhir(made, asked, destination, settings)
     except EmrError as error:
         raise (ReportDelayed if error.transient else ReportRefused)(str(error)) from error
+
+
+def systems_of(destination: FhirDestination) -> Systems:
+    """Return how an EMR names what each site names its own way."""
+    return Systems(destination.accession_system, destination.order_system, destination.report_category)
 
 
 def probe(destination: Hl7Destination | FhirDestination) -> str:
@@ -241,4 +246,4 @@ def _by_fhir(made: ImagingReport, asked: Patient, destination: FhirDestination, 
             words = decision.reason.sentence if decision.reason else "no patient was found"
             raise ReportRefused(f"{destination.name}: identity not confirmed there ({words})")
         subject = decision.candidate.source.split("/_history/")[0]
-        client.transaction(transaction(made, subject), client.budget())
+        client.transaction(transaction(made, subject, systems_of(destination)), client.budget())

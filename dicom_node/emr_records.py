@@ -14,6 +14,7 @@ from pydicom import Dataset
 
 from dicom_node import report
 from dicom_node.emr_store import EmrStore
+from dicom_node.emr_vocabulary import vocabulary
 from dicom_node.errors import SettingsError
 from dicom_node.imaging_report import patient_of, study_date
 from dicom_node.jobs.store import Store
@@ -36,7 +37,14 @@ Ask = Callable[[Dataset, str], Callable[[], RecordUsed]]
 
 
 def asking(settings: Settings, store: Store) -> Ask | None:
-    """Return how the record is asked for; None: no source is configured."""
+    """Return how the record is asked for; None: no source is configured.
+
+    Raises
+    ------
+    SettingsError
+        A code of the site cannot mean what is set.
+    """
+    vocabulary(settings.emr)  # said at start, not with the first study
     return partial(_begin, settings, store) if settings.emr.asks_somebody else None
 
 
@@ -96,16 +104,17 @@ def open_records(settings: Settings, store: Store | None) -> Iterator[Records]:
     Raises
     ------
     SettingsError
-        A key or certificate cannot be read.
+        A key or certificate cannot be read, or a code of the site cannot mean what is set.
     """
-    emr = settings.emr
+    emr, codes = settings.emr, vocabulary(settings.emr)
     authorities = {each.name: each.uri for each in emr.authorities}
     messages = EmrStore(store) if store is not None else None
     if not emr.fhir.base_url:
         yield Records(messages, None, authorities, emr.default_issuer)
         return
     with open_fhir(emr.fhir) as client:
-        yield Records(messages, FhirSource(client, authorities), authorities, emr.default_issuer)
+        fhir = FhirSource(client, authorities, codes, emr.fhir.observation_categories)
+        yield Records(messages, fhir, authorities, emr.default_issuer)
 
 
 @contextmanager

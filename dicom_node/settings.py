@@ -23,6 +23,8 @@ AeTitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 
+Uri = Annotated[str, StringConstraints(pattern=r"^([^\s:]+:\S+)?$")]
+Token = Annotated[str, StringConstraints(pattern=r"^[^\s:|]+:[^\s|]+\|[^\s|]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{64})?$")]
 
 CT_STORAGE = (
@@ -174,7 +176,7 @@ class SmartSettings(_Frozen):
 
 
 class FhirSettings(_Frozen):
-    """The FHIR R4 server that records are read from."""
+    """A FHIR R4 server."""
 
     base_url: str = Field(default="", description="empty: none")
     is_test: bool = Field(default=False, description="whether results with a synthetic record may go there")
@@ -187,6 +189,22 @@ class FhirSettings(_Frozen):
     key: Path | None = None
     budget_s: float = Field(default=20, gt=0, description="for one lookup, all its requests together")
     max_answer_mb: int = Field(default=32, ge=1, le=1024)
+
+
+class RecordServer(FhirSettings):
+    """The FHIR R4 server that records are read from."""
+
+    observation_categories: tuple[str, ...] = Field(
+        default=("social-history",), description="read, beside what codes find"
+    )
+
+
+class SiteCode(_Frozen):
+    """A code of the site's own, and the standard code that it means, as ``"LN 72166-2"``."""
+
+    systems: tuple[str, ...] = Field(min_length=1, description="how messages and the FHIR server name its system")
+    code: str = Field(min_length=1)
+    means: Annotated[str, StringConstraints(pattern=r"^\S.*[ |]\S+$")]
 
 
 class AssigningAuthority(_Frozen):
@@ -222,6 +240,9 @@ class FhirDestination(FhirSettings):
     kind: Literal["fhir"]
     name: Name
     base_url: str = Field(min_length=1)
+    accession_system: Uri = Field(default="", description="of accession numbers; empty: not said")
+    order_system: Uri = Field(default="", description="of the placer's order numbers; empty: not said")
+    report_category: Token = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"
 
 
 EmrDestination = Annotated[Hl7Destination | FhirDestination, Field(discriminator="kind")]
@@ -241,8 +262,9 @@ class EmrSettings(_Frozen):
     destinations: tuple[EmrDestination, ...] = ()
     authorities: tuple[AssigningAuthority, ...] = ()
     default_issuer: str = Field(default="", description="whose a Patient ID is where the images do not say")
+    codes: tuple[SiteCode, ...] = ()
     mllp: MllpSettings = MllpSettings()
-    fhir: FhirSettings = FhirSettings()
+    fhir: RecordServer = RecordServer()
 
     @property
     def asks_messages(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
 
-from hl7_emr import codes
+from hl7_emr.codes import CIGARETTES_PER_PACK, STANDARD_CODES, Vocabulary
 from hl7_emr.domain import AlcoholUse, Code, Item, PartialDate, SmokingStatus, Trust
 
 __all__ = ["Answer", "Value", "read", "with_bmi"]
@@ -34,8 +34,6 @@ _UNITS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "education": {"1": 1},
     }
 )
-_YES = frozenset({("SCT", "373066001"), ("SCT", "52101004"), ("LN", "LA33-6"), ("HL70136", "Y"), ("HL70532", "Y")})
-_NO = frozenset({("SCT", "373067005"), ("SCT", "2667000"), ("LN", "LA32-8"), ("HL70136", "N"), ("HL70532", "N")})
 # Whole texts only: "never a day without smoking" contains "never".
 _SMOKING_TEXTS: Mapping[str, SmokingStatus] = MappingProxyType(
     {
@@ -97,7 +95,9 @@ class Answer:
     yes: bool | None = None
 
 
-def read(questions: Iterable[Code], answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
+def read(
+    questions: Iterable[Code], answer: Answer, vocabulary: Vocabulary = STANDARD_CODES
+) -> Iterator[tuple[str, Value, Trust, Code | None]]:
     """Yield what an answer says: field of the record, value, trust, and the code that it was read from.
 
     Parameters
@@ -107,17 +107,17 @@ def read(questions: Iterable[Code], answer: Answer) -> Iterator[tuple[str, Value
     """
     questions = list(questions)
     for question in questions:
-        if name := codes.question(question):
-            yield from _answered(name, question, answer)
+        if name := vocabulary.question(question):
+            yield from _answered(name, question, answer, vocabulary)
             return
-    truth = _truth(answer)
+    truth = vocabulary.truth(answer.codes) if answer.yes is None else answer.yes
     for question in questions:
-        for name, value in codes.condition(question):
+        for name, value in vocabulary.condition(question):
             if truth is True:
                 yield name, value, Trust.CODED, question
             elif truth is False and value is True:
                 yield name, False, Trust.CODED, question
-        if codes.is_hazard(question) and answer.text.strip().lower() in _EXPOSURES:
+        if vocabulary.is_hazard(question) and answer.text.strip().lower() in _EXPOSURES:
             yield "occupational_exposure", answer.text.strip().lower(), Trust.TEXT, question
 
 
@@ -141,39 +141,41 @@ def _latest(items: list[Item], name: str, studied_on: date | None) -> Item | Non
     return max(dated, key=lambda item: str(item.on), default=None)
 
 
-def _answered(name: str, question: Code, answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
+def _answered(
+    name: str, question: Code, answer: Answer, vocabulary: Vocabulary
+) -> Iterator[tuple[str, Value, Trust, Code | None]]:
     if name == "smoking_status":
-        yield from _smoking_status(answer)
+        yield from _smoking_status(answer, vocabulary)
     elif name == "alcohol":
-        yield from _alcohol(answer)
+        yield from _alcohol(answer, vocabulary)
     elif name == "quit_date":
         if answer.day:
             yield name, answer.day, Trust.CODED, question
     elif name == "education":
         yield from _education(question, answer)
     else:
-        yield from _number(name, question, answer)
+        yield from _number(name, question, answer, packs=vocabulary.counts_packs(question))
 
 
-def _smoking_status(answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
-    said = [(code, status) for code in answer.codes if (status := codes.smoking_status(code))]
+def _smoking_status(answer: Answer, vocabulary: Vocabulary) -> Iterator[tuple[str, Value, Trust, Code | None]]:
+    said = [(code, status) for code in answer.codes if (status := vocabulary.smoking_status(code))]
     for code, status in said:
-        yield "smoking_status", status, _trust(code), code
+        yield "smoking_status", status, _trust(vocabulary.meant(code)), code
     text = " ".join(answer.text.lower().replace(",", " ").split()).rstrip(".")
     if not answer.codes and text in _SMOKING_TEXTS:
         yield "smoking_status", _SMOKING_TEXTS[text], Trust.TEXT, None
 
 
-def _alcohol(answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
+def _alcohol(answer: Answer, vocabulary: Vocabulary) -> Iterator[tuple[str, Value, Trust, Code | None]]:
     for code in answer.codes:
-        if use := codes.alcohol_use(code):
-            yield "alcohol", use, _trust(code), code
+        if use := vocabulary.alcohol_use(code):
+            yield "alcohol", use, _trust(vocabulary.meant(code)), code
     if not answer.codes and answer.text.strip().lower() in tuple(AlcoholUse):
         yield "alcohol", AlcoholUse(answer.text.strip().lower()), Trust.TEXT, None
 
 
-def _trust(code: Code) -> Trust:
-    return Trust.ANSWER if codes.system(code.system) == "LN" else Trust.CODED
+def _trust(meant: tuple[str, str]) -> Trust:
+    return Trust.ANSWER if meant[0] == "LN" else Trust.CODED
 
 
 def _education(question: Code, answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
@@ -183,7 +185,9 @@ def _education(question: Code, answer: Answer) -> Iterator[tuple[str, Value, Tru
         yield "education", float(level), Trust.TEXT, question
 
 
-def _number(name: str, question: Code, answer: Answer) -> Iterator[tuple[str, Value, Trust, Code | None]]:
+def _number(
+    name: str, question: Code, answer: Answer, *, packs: bool
+) -> Iterator[tuple[str, Value, Trust, Code | None]]:
     number, trust = answer.number, Trust.CODED
     if number is None and re.fullmatch(r"\s*\d{1,6}([.]\d+)?\s*", answer.text):
         number, trust = float(answer.text), Trust.TEXT
@@ -195,14 +199,4 @@ def _number(name: str, question: Code, answer: Answer) -> Iterator[tuple[str, Va
         if name in ("pack_years", "cigarettes_per_day", "smoking_duration_years") and answer.comparator.startswith(">"):
             yield "smoking_status", SmokingStatus.EVER, Trust.DIAGNOSIS, question
         return
-    packs = (codes.system(question.system), question.code) == codes.PACKS_PER_DAY
-    yield name, number * factor * (codes.CIGARETTES_PER_PACK if packs else 1), trust, question
-
-
-def _truth(answer: Answer) -> bool | None:
-    if answer.yes is not None:
-        return answer.yes
-    said = {(codes.system(code.system), code.code) for code in answer.codes}
-    if bool(said & _YES) == bool(said & _NO):
-        return None
-    return bool(said & _YES)
+    yield name, number * factor * (CIGARETTES_PER_PACK if packs else 1), trust, question

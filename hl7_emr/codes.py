@@ -1,14 +1,15 @@
 """The codes that the record is read from: which system, what a code says, which field a question belongs to.
 
 One table for HL7 v2 and FHIR, so that the same statement reads the same from both. Sources: US Core (smoking status,
-pack-years), C-CDA and IPS value sets, LOINC answer lists, ICD-10-CM. What is not listed says nothing: no code is
-guessed from its display.
+pack-years), C-CDA and IPS value sets, LOINC answer lists, ICD-10-CM. A site's own codes are understood by the code of
+these tables that they mean (``Vocabulary``). What is not listed says nothing: no code is guessed from its display.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from hl7_emr.domain import AlcoholUse, Code, SmokingStatus
+from hl7_emr.errors import UnknownMeaning
 
 # HL7 table 0396 and what is seen instead of it, in lower case -> the name that we use.
 _SYSTEMS: Mapping[str, str] = MappingProxyType(
@@ -46,7 +47,7 @@ _SYSTEMS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# LOINC and SNOMED CT questions -> field of the record. 8663-7 counts packs: see PACKS_PER_DAY.
+# LOINC and SNOMED CT questions -> field of the record. 8663-7 counts packs: see _PACKS_PER_DAY.
 QUESTIONS: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         ("LN", "72166-2"): "smoking_status",
@@ -67,7 +68,7 @@ QUESTIONS: Mapping[tuple[str, str], str] = MappingProxyType(
         ("LN", "29463-7"): "weight_kg",
     }
 )
-PACKS_PER_DAY = ("LN", "8663-7")
+_PACKS_PER_DAY = ("LN", "8663-7")
 CIGARETTES_PER_PACK = 20
 
 _SMOKING: Mapping[tuple[str, str], SmokingStatus] = MappingProxyType(
@@ -99,6 +100,12 @@ _ALCOHOL: Mapping[tuple[str, str], AlcoholUse] = MappingProxyType(
         ("SCT", "86933000"): AlcoholUse.HEAVY,
     }
 )
+
+_YES = frozenset({("SCT", "373066001"), ("SCT", "52101004"), ("LN", "LA33-6"), ("HL70136", "Y"), ("HL70532", "Y")})
+_NO = frozenset({("SCT", "373067005"), ("SCT", "2667000"), ("LN", "LA32-8"), ("HL70136", "N"), ("HL70532", "N")})
+# LOINC 87729-0, HL7 Occupational Data for Health
+_HAZARD = ("LN", "87729-0")
+CHEST_CT = (("LN", "29252-4"), ("LN", "24628-0"), ("LN", "24627-2"))
 
 Said = tuple[str, bool | str]
 
@@ -137,44 +144,112 @@ _THORACIC_CHAPTER = range(30, 40)
 
 def system(name: str) -> str:
     """Return our name of a coding system; one that is not known is returned as it came."""
-    plain = name.strip().lower().removeprefix("urn:oid:").rstrip("/")
-    return _SYSTEMS.get(plain, name.strip())
+    return _SYSTEMS.get(_folded(name), name.strip())
 
 
-def question(code: Code) -> str | None:
-    """Return the field of the record that a question is about, or None."""
-    return QUESTIONS.get((system(code.system), code.code))
+class Vocabulary:
+    """The codes that are understood: the tables of this module, and a site's own codes by what they mean.
+
+    Codes are asked about as they came, and stay so in the record.
+
+    Parameters
+    ----------
+    local : iterable of (Code, Code)
+        A site's code, and the code of this module that it means. An OID stands for itself with and without
+        ``urn:oid:``; an empty system for codes that come without one.
+
+    Raises
+    ------
+    UnknownMeaning
+        A code means what is not in the tables, means two things, or has a meaning by these tables already.
+    """
+
+    def __init__(self, local: Iterable[tuple[Code, Code]] = ()) -> None:
+        self._local: dict[tuple[str, str], tuple[str, str]] = {}
+        self._names: list[tuple[str, str, tuple[str, str]]] = []
+        for code, meaning in local:
+            self._add(code, (system(meaning.system), meaning.code))
+
+    def _add(self, code: Code, meant: tuple[str, str]) -> None:
+        key, name = (_folded(code.system), code.code), f"{code.system} {code.code}".strip()
+        if not _is_known(meant):
+            raise UnknownMeaning(name, f"means {' '.join(meant)}, which is no code that the node understands")
+        if _is_known((system(code.system), code.code)):
+            raise UnknownMeaning(name, "is a standard code: what it means is settled")
+        if self._local.setdefault(key, meant) != meant:
+            raise UnknownMeaning(name, "means two things")
+        self._names.append((code.system.strip(), code.code, meant))
+
+    def is_local(self, code: Code) -> bool:
+        """Tell whether a code is one of the site's own that have a meaning."""
+        return (_folded(code.system), code.code) in self._local
+
+    def meant(self, code: Code) -> tuple[str, str]:
+        """Return system, under our name, and code that a code stands for: itself, unless it is a site's own."""
+        return self._local.get((_folded(code.system), code.code)) or (system(code.system), code.code)
+
+    def names_of(self, meanings: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Yield system, as the site names it, and code of all of its own codes that mean one of these."""
+        yield from ((name, code) for name, code, meant in self._names if meant in meanings)
+
+    def question(self, code: Code) -> str | None:
+        """Return the field of the record that a question is about, or None."""
+        return QUESTIONS.get(self.meant(code))
+
+    def counts_packs(self, code: Code) -> bool:
+        """Tell whether the answer to a question is a number of packs, not of cigarettes."""
+        return self.meant(code) == _PACKS_PER_DAY
+
+    def smoking_status(self, code: Code) -> SmokingStatus | None:
+        """Return what an answer says of smoking, or None where it says nothing."""
+        return _SMOKING.get(self.meant(code))
+
+    def alcohol_use(self, code: Code) -> AlcoholUse | None:
+        """Return what an answer says of alcohol, or None."""
+        return _ALCOHOL.get(self.meant(code))
+
+    def truth(self, answers: Iterable[Code]) -> bool | None:
+        """Return what answers say to a question of yes or no; None: nothing, or both."""
+        said = {self.meant(code) for code in answers}
+        return None if bool(said & _YES) == bool(said & _NO) else bool(said & _YES)
+
+    def condition(self, code: Code) -> tuple[Said, ...]:
+        """Return what a diagnosis of the patient says: fields of the record with their values; empty: nothing."""
+        return _condition(*self.meant(code))
+
+    def is_lung_cancer(self, code: Code) -> bool:
+        """Tell whether a diagnosis, of the patient or of a relative, is lung cancer."""
+        return _is_lung_cancer(*self.meant(code))
+
+    def is_hazard(self, code: Code) -> bool:
+        """Tell whether a question asks for a hazard at work."""
+        return self.meant(code) == _HAZARD
+
+    def is_chest_ct(self, code: Code) -> bool:
+        """Tell whether a procedure is a CT of the chest."""
+        return self.meant(code) in CHEST_CT
 
 
-def smoking_status(code: Code) -> SmokingStatus | None:
-    """Return what an answer says of smoking, or None where it says nothing."""
-    return _SMOKING.get((system(code.system), code.code))
+STANDARD_CODES = Vocabulary()
 
 
-def alcohol_use(code: Code) -> AlcoholUse | None:
-    """Return what an answer says of alcohol, or None."""
-    return _ALCOHOL.get((system(code.system), code.code))
+def _folded(name: str) -> str:
+    return name.strip().lower().removeprefix("urn:oid:").rstrip("/")
 
 
-def condition(code: Code) -> tuple[Said, ...]:
-    """Return what a diagnosis of the patient says: fields of the record with their values; empty: nothing of use."""
-    kind = system(code.system)
+def _is_known(code: tuple[str, str]) -> bool:
+    listed = (QUESTIONS, _SMOKING, _ALCOHOL, _YES, _NO, CHEST_CT, (_HAZARD,))
+    return any(code in table for table in listed) or bool(_condition(*code)) or _is_lung_cancer(*code)
+
+
+def _condition(kind: str, code: str) -> tuple[Said, ...]:
     if kind == "SCT":
-        return _SNOMED_CONDITIONS.get(code.code, ())
-    if kind == "I10C":
-        return tuple(_icd_10(code.code))
-    return ()
+        return _SNOMED_CONDITIONS.get(code, ())
+    return tuple(_icd_10(code)) if kind == "I10C" else ()
 
 
-def is_lung_cancer(code: Code) -> bool:
-    """Tell whether a diagnosis, of the patient or of a relative, is lung cancer."""
-    kind = system(code.system)
-    return (kind == "SCT" and code.code in _LUNG_CANCER) or (kind == "I10C" and _plain(code.code).startswith("C34"))
-
-
-def is_hazard(code: Code) -> bool:
-    """Tell whether a question asks for a hazard at work (LOINC 87729-0, HL7 Occupational Data for Health)."""
-    return (system(code.system), code.code) == ("LN", "87729-0")
+def _is_lung_cancer(kind: str, code: str) -> bool:
+    return (kind == "SCT" and code in _LUNG_CANCER) or (kind == "I10C" and _plain(code).startswith("C34"))
 
 
 def _plain(icd: str) -> str:

@@ -8,7 +8,8 @@
     ├ Nak(code)                             by code the peer refused our message
     ├ FhirError(status, outcome)            by status
     ├ Unreachable                           yes     no connection, no answer in time, cut off
-    └ SyntheticRefused                      no      a made-up record was about to meet a real patient or a real EMR
+    ├ SyntheticRefused                      no      a made-up record was about to meet a real patient or a real EMR
+    └ UnknownMeaning(code)                  no      a site's own code is given a meaning that it cannot have
 """
 
 
@@ -89,3 +90,18 @@ class Unreachable(EmrError):
 
 class SyntheticRefused(EmrError):
     """A made-up record was about to be used for a real patient, or to be sent to a real system."""
+
+
+class UnknownMeaning(EmrError):
+    """A site's own code is given a meaning that it cannot have.
+
+    Parameters
+    ----------
+    code : str
+        System and code of the site.
+    reason : str
+        Why not, as the rest of a sentence about the code.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code} {reason}")

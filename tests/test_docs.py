@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from dicom_node import settings
 from dicom_node.cli import build_parser
 from dicom_node.jobs import states
+from hl7_emr import codes
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
@@ -60,6 +61,11 @@ def test_the_sample_settings_show_the_defaults() -> None:
     sample, defaults = settings.parse(tomllib.loads(_sample())), settings.Settings()
     for section in ("dicom", "settle", "retention", "worker", "ledger"):
         assert getattr(sample, section) == getattr(defaults, section)
+
+
+def test_the_conformance_statement_lists_the_codes_that_the_record_is_read_by() -> None:
+    text = (ROOT / "docs" / "conformance.md").read_text()
+    assert not [code for _, code in (*codes.QUESTIONS, *codes.CHEST_CT) if code not in text]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

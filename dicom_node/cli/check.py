@@ -16,12 +16,13 @@ from dicom_node import emr_delivery, engines, node
 from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.cli.tables import console
 from dicom_node.dimse import scu
+from dicom_node.emr_vocabulary import vocabulary
 from dicom_node.errors import NodeError, PeerError
 from dicom_node.jobs.records import Counts
 from dicom_node.jobs.store import Store
 from dicom_node.objects.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.objects.words import threshold
-from dicom_node.settings import Destination, Pipeline, Settings
+from dicom_node.settings import Destination, EmrSettings, Pipeline, Settings
 
 _MB = 1 << 20
 # What a destination has to take, by the kind of object that it is configured for.
@@ -132,6 +133,8 @@ def _contexts(destination: Destination, title: str) -> Iterator[Line]:
 def _emr(settings: Settings, store: Store) -> Iterator[Line]:
     """Look at the sources of records and at the EMRs that are told results."""
     emr = settings.emr
+    if emr.codes:
+        yield _answers("codes of the site", lambda: _understood(emr), "emr.codes")
     if emr.fhir.base_url:
         yield _answers("record by FHIR", lambda: emr_delivery.probe_source(emr.fhir), "emr.fhir")
     if emr.asks_somebody and not (emr.default_issuer or emr.authorities):
@@ -145,6 +148,11 @@ def _emr(settings: Settings, store: Store) -> Iterator[Line]:
     if counts := store.emr_counts():
         words = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items())
         yield Line("record and messages", "ok", words)
+
+
+def _understood(emr: EmrSettings) -> str:
+    vocabulary(emr)
+    return f"{len(emr.codes)} codes are understood"
 
 
 def _answers(what: str, ask: Callable[[], str], where: str) -> Line:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.emr_listener import mllp_service
+from dicom_node.emr_listener import intake_rules, mllp_service
 from dicom_node.errors import NodeError, SettingsError
 from hl7_emr.domain import Item, Patient
 from hl7_emr.facts import compile_record
@@ -33,6 +33,7 @@ def add(actions: Commands) -> None:
         help="read one HL7 v2 message or FHIR resource",
         description="Print what the node reads from a file: an HL7 v2 message, a batch, or a FHIR resource or bundle.",
     )
+    add_config(parse)
     parse.add_argument("file", type=Path, metavar="FILE", help="the message, with or without MLLP framing")
     parse.add_argument("--json", action="store_true", help="print JSON")
     parse.add_argument(
@@ -55,9 +56,10 @@ def add(actions: Commands) -> None:
 
 def run_parse(arguments: argparse.Namespace) -> int:
     """Read one file; 1 where a message in it would be refused."""
+    rules = intake_rules(load_settings(arguments))
     content = arguments.file.read_bytes()
     looks_like_json = content.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
-    found = _fhir(content, arguments.study_date) if looks_like_json else _hl7(content, arguments.study_date)
+    found = (_fhir if looks_like_json else _hl7)(content, arguments.study_date, rules)
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -83,13 +85,13 @@ def run_listen(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _hl7(content: bytes, studied_on: date | None) -> list[Json]:
+def _hl7(content: bytes, studied_on: date | None, rules: Rules) -> list[Json]:
     messages = batch.split(content.strip(b"\x0b\x1c\r\n")).messages
-    return [_message(each, studied_on) for each in messages]
+    return [_message(each, studied_on, rules) for each in messages]
 
 
-def _message(content: bytes, studied_on: date | None) -> Json:
-    examined = examine(content, "file", datetime.now(UTC), Rules())
+def _message(content: bytes, studied_on: date | None, rules: Rules) -> Json:
+    examined = examine(content, "file", datetime.now(UTC), rules)
     found: Json = {"refused": examined.received.refused, "control_id": examined.received.control_id}
     if examined.error is None:
         message = read(content)
@@ -100,7 +102,7 @@ def _message(content: bytes, studied_on: date | None) -> Json:
     return found
 
 
-def _fhir(content: bytes, studied_on: date | None) -> list[Json]:
+def _fhir(content: bytes, studied_on: date | None, rules: Rules) -> list[Json]:
     from hl7_emr.fhir import patient, statements  # noqa: PLC0415 - not needed for HL7 v2
 
     try:
@@ -109,7 +111,7 @@ def _fhir(content: bytes, studied_on: date | None) -> list[Json]:
         raise NodeError(f"this is neither JSON nor HL7 v2: {error}") from error
     entries = [entry.get("resource", {}) for entry in whole.get("entry", [])] or [whole]
     persons = [patient.patient(each) for each in entries if each.get("resourceType") == "Patient"]
-    items = statements.statements(entries, studied_on)
+    items = statements.statements(entries, studied_on, rules.vocabulary)
     person = persons[0] if len(persons) == 1 else None
     kinds = sorted({str(each.get("resourceType")) for each in entries})
     return [{"refused": "", "resources": kinds, "records": [_record(items, person, "Patient", studied_on)]}]

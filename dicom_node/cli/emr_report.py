@@ -6,8 +6,9 @@ from pathlib import Path
 
 from dicom_node import node
 from dicom_node.cli.options import Commands, add_config, load_settings
-from dicom_node.emr_delivery import report_of
-from hl7_emr.fhir.results import transaction
+from dicom_node.emr_delivery import report_of, systems_of
+from dicom_node.settings import FhirDestination, Settings
+from hl7_emr.fhir.results import Systems, transaction
 from hl7_emr.hl7v2.results import Addresses, oru
 
 
@@ -34,7 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.dry_run
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "oru.hl7").write_bytes(oru(made, Addresses(), f"EMERALD{arguments.job}"))
-    bundle = json.dumps(transaction(made, arguments.subject), indent=2, ensure_ascii=False)
+    bundle = json.dumps(transaction(made, arguments.subject, _systems(settings)), indent=2, ensure_ascii=False)
     (folder / "bundle.json").write_text(bundle, encoding="utf-8")
     print(f"{folder / 'oru.hl7'} and {folder / 'bundle.json'}: {len(made.findings)} nodules, nothing was sent")
     return 0
+
+
+def _systems(settings: Settings) -> Systems:
+    """Return how the first EMR that speaks FHIR names things."""
+    servers = (each for each in settings.emr.destinations if isinstance(each, FhirDestination))
+    return next(map(systems_of, servers), Systems())

@@ -12,7 +12,7 @@ from dicom_node.cli.options import Commands, add_config, load_settings
 from dicom_node.emr_records import open_records
 from dicom_node.errors import NodeError
 from dicom_node.jobs.store import Store
-from dicom_node.settings import FhirSettings, Settings
+from dicom_node.settings import RecordServer, Settings
 from hl7_emr.domain import Identifier, PartialDate, PersonName
 from hl7_emr.errors import EmrError
 from hl7_emr.synth import generator, guard
@@ -55,7 +55,7 @@ def _with_real_sources(settings: Settings) -> Settings:
     """Leave out a FHIR server that is marked as a test; what messages have said counts as real."""
     if not settings.emr.fhir.is_test:
         return settings
-    return settings.model_copy(update={"emr": settings.emr.model_copy(update={"fhir": FhirSettings()})})
+    return settings.model_copy(update={"emr": settings.emr.model_copy(update={"fhir": RecordServer()})})
 
 
 def _ledger(settings: Settings) -> Store | None:

@@ -20,7 +20,6 @@ _CHEST_CT = Code("LN", "24627-2", "CT Chest")
 _LUNG = Code("SCT", "39607008", "Lung structure")
 _TRACKING_UID = Code("DCM", "112040", "Tracking Unique Identifier")
 _IMAGING = written.coded("http://terminology.hl7.org/CodeSystem/observation-category", "imaging", "Imaging")
-_RADIOLOGY = written.coded("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD", "Radiology")
 _ACCESSION = written.coded("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN", "Accession ID")
 _AUTHOR = written.coded("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "author", "Author")
 _TEST_DATA = {
@@ -31,12 +30,30 @@ _TEST_DATA = {
 _CAUTION = "Research use only; made by software, not verified by a physician."
 
 
+@dataclass(frozen=True)
+class Systems:
+    """What each site names its own way.
+
+    Attributes
+    ----------
+    accession, orders : str
+        The system (URI) of accession numbers and of the placer's order numbers; empty: not said.
+    category : str
+        ``DiagnosticReport.category`` as ``"system|code"``.
+    """
+
+    accession: str = ""
+    orders: str = ""
+    category: str = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"
+
+
 @dataclass
 class _Transaction:
     """The report, and the entries as they are made."""
 
     report: ImagingReport
     subject: str
+    systems: Systems
     entries: list[Json] = field(default_factory=list)
 
     def put(self, resource: Json, name: str, identifiers: Sequence[Json] = ()) -> str:
@@ -70,7 +87,7 @@ class _Transaction:
         return full_url
 
 
-def transaction(report: ImagingReport, subject: str) -> Json:
+def transaction(report: ImagingReport, subject: str, systems: Systems = Systems()) -> Json:
     """Build the Bundle.
 
     Parameters
@@ -84,7 +101,7 @@ def transaction(report: ImagingReport, subject: str) -> Json:
     rests on is its ``basis``: the images, and each item of the record that went in, by reference where it is a resource
     and in words where it came by HL7 v2 or from the images.
     """
-    into = _Transaction(report, subject)
+    into = _Transaction(report, subject, systems)
     maker = report.device
     device = into.put(_device(report), f"device/{maker.uid or f'{maker.name}/{maker.version}'}")
     study = into.create(_study(into), report.study_instance_uid, _unless_study(report))
@@ -119,7 +136,7 @@ def _device(report: ImagingReport) -> Json:
 
 def _study(into: _Transaction) -> Json:
     report = into.report
-    accession = {"type": _ACCESSION, "value": report.accession_number}
+    accession = {"type": _ACCESSION, **_identifier(into.systems.accession, report.accession_number)}
     started = written.moment(report.studied_at)
     return {
         "resourceType": "ImagingStudy",
@@ -197,14 +214,14 @@ def _diagnostic_report(into: _Transaction, study: str, results: Sequence[str]) -
         "resourceType": "DiagnosticReport",
         "text": {"status": "generated", "div": _narrative(conclusion)},
         "status": "preliminary",
-        "category": [_RADIOLOGY],
+        "category": [written.coded(*into.systems.category.split("|", 1)) | {"text": "Radiology"}],
         "code": written.concept(procedure),
         "subject": {"reference": into.subject},
         **({"effectiveDateTime": effective} if effective else {}),
         "issued": written.moment(report.created_at),
         "imagingStudy": [{"reference": study}],
         **({"result": [{"reference": result} for result in results]} if results else {}),
-        **({"basedOn": list(_orders(report))} if any(_orders(report)) else {}),
+        **({"basedOn": list(_orders(into))} if any(_orders(into)) else {}),
         "conclusion": conclusion,
         **({"presentedForm": [_pdf(report)]} if report.pdf else {}),
     }
@@ -228,10 +245,14 @@ def _narrative(text: str) -> str:
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{lines}</div>'
 
 
-def _orders(report: ImagingReport) -> Iterator[Json]:
-    placer = report.order.placer_order_number if report.order else None
+def _orders(into: _Transaction) -> Iterator[Json]:
+    placer = into.report.order.placer_order_number if into.report.order else None
     if placer:
-        yield {"type": "ServiceRequest", "identifier": {"value": placer.value}}
+        yield {"type": "ServiceRequest", "identifier": _identifier(into.systems.orders, placer.value)}
+
+
+def _identifier(system: str, value: str) -> Json:
+    return {"system": system, "value": value} if system else {"value": value}
 
 
 def _pdf(report: ImagingReport) -> Json:

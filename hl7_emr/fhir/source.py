@@ -3,11 +3,13 @@
 Every row is looked at again: a server that ignores a parameter returns other people's rows.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from hl7_emr import codes, facts, identity
+from hl7_emr.codes import STANDARD_CODES, Vocabulary
 from hl7_emr.domain import Item, Patient, PatientRecord
 from hl7_emr.errors import FhirError
 from hl7_emr.fhir.client import FhirClient, escaped
@@ -17,19 +19,9 @@ from hl7_emr.fhir.patient import candidate, is_synthetic
 from hl7_emr.fhir.statements import statements
 from hl7_emr.identity import Authorities, Decision, Reason
 
-# 29252-4, 24628-0, 24627-2: CT of the chest
-_CHEST_CT = "http://loinc.org|29252-4,http://loinc.org|24628-0,http://loinc.org|24627-2"
 _URI_OF = {"LN": "http://loinc.org", "SCT": "http://snomed.info/sct"}
-# Both, since US Core demands the category only, and some servers file smoking elsewhere (Synthea: survey).
-_QUESTIONS = ",".join(f"{_URI_OF[system]}|{code}" for system, code in codes.QUESTIONS)
-_SEARCHES: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("Observation", {"category": "social-history"}),
-    ("Observation", {"code": _QUESTIONS}),
-    ("Condition", {}),
-    ("FamilyMemberHistory", {}),
-    ("ImagingStudy", {}),
-    ("DiagnosticReport", {"code": _CHEST_CT}),
-)
+_OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
+DEFAULT_CATEGORIES = ("social-history",)
 # A server may not know a resource type, or not show it to us: then that is unknown, and said.
 _NOT_SHOWN = frozenset({400, 403, 404, 405, 422, 501})
 
@@ -64,11 +56,22 @@ class FhirSource:
     ----------
     authorities : mapping
         Who issues identifiers, by local name or URI -> the system of the server's identifiers.
+    categories : sequence of str
+        Of the Observations that are asked for: ``"social-history"``, or ``"system|code"``. Beside these they are asked
+        for by code.
     """
 
-    def __init__(self, client: FhirClient, authorities: Authorities) -> None:
+    def __init__(
+        self,
+        client: FhirClient,
+        authorities: Authorities,
+        vocabulary: Vocabulary = STANDARD_CODES,
+        categories: Sequence[str] = DEFAULT_CATEGORIES,
+    ) -> None:
         self._client = client
         self._authorities = authorities
+        self._vocabulary = vocabulary
+        self._searches = tuple(_searches(vocabulary, categories))
 
     def lookup(self, asked: Patient, studied_on: date | None) -> Found:
         """Return the record of the patient of the images, or why it is not used.
@@ -106,7 +109,7 @@ class FhirSource:
         source, notes = decision.candidate.source, list[str]()
         name = source.split("/_history/")[0]
         resources = list(self._belongings(name, budget, notes))
-        items = tuple(statements(resources, studied_on))
+        items = tuple(statements(resources, studied_on, self._vocabulary))
         synthetic = any(map(is_synthetic, [*rows, *resources]))
         record = facts.compile_record(items, decision.candidate.patient, source, studied_on, synthetic=synthetic)
         return Found(decision, record, tuple(notes), items, synthetic)
@@ -114,7 +117,7 @@ class FhirSource:
     def _belongings(self, name: str, budget: Budget, notes: list[str]) -> Iterator[Json]:
         """Yield each resource of the patient once, and note what is not shown and what is another patient's."""
         seen: set[object] = set()
-        for resource_type, parameters in _SEARCHES:
+        for resource_type, parameters in self._searches:
             try:
                 question = {"patient": name.removeprefix("Patient/"), **parameters, "_count": "200"}
                 rows = self._client.search(resource_type, question, budget)
@@ -131,6 +134,29 @@ class FhirSource:
 
     def _is_of(self, row: Json, name: str) -> bool:
         return refers_to(row.get("subject") or row.get("patient"), name, self._client.base_url)
+
+
+def _searches(vocabulary: Vocabulary, categories: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield what is asked for, by type.
+
+    Observations by both, since US Core demands the category only, and some servers file smoking elsewhere (Synthea:
+    survey).
+    """
+    if categories:
+        yield "Observation", {"category": ",".join(categories)}
+    yield "Observation", {"code": _tokens(vocabulary, tuple(codes.QUESTIONS))}
+    yield from (("Condition", {}), ("FamilyMemberHistory", {}), ("ImagingStudy", {}))
+    yield "DiagnosticReport", {"code": _tokens(vocabulary, codes.CHEST_CT)}
+
+
+def _tokens(vocabulary: Vocabulary, wanted: Sequence[tuple[str, str]]) -> str:
+    """Return codes, the site's own too, as a server is asked for them; a name of HL7 v2 for a system is none there."""
+    own = (
+        (_OID.sub(r"urn:oid:\g<0>", name) if _OID.fullmatch(name) else name, code)
+        for name, code in vocabulary.names_of(wanted)
+    )
+    named = [(_URI_OF[system], code) for system, code in wanted] + [(name, code) for name, code in own if ":" in name]
+    return ",".join(f"{escaped(name)}|{escaped(code)}" for name, code in named)
 
 
 def _name(row: Json) -> tuple[object, object]:

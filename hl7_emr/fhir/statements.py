@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hl7_emr import answers, codes
+from hl7_emr.codes import STANDARD_CODES, Vocabulary
 from hl7_emr.domain import Code, Item, PartialDate, Status, Trust
 from hl7_emr.fhir.elements import (
     Json,
@@ -46,21 +47,22 @@ _FIRST_DEGREE = frozenset(
         *("67822003", "65616008", "66089001"),  # child, son, daughter
     }
 )
-_CHEST_CT = frozenset({("LN", "29252-4"), ("LN", "24628-0"), ("LN", "24627-2")})
 _CHEST_WORDS = ("chest", "thorax", "lung")
 _CHEST_SITES = frozenset({"51185008", "39607008", "CHEST", "LUNG", "THORAX"})
 
 
-def statements(resources: Iterable[Json], studied_on: date | None = None) -> list[Item]:
+def statements(
+    resources: Iterable[Json], studied_on: date | None = None, vocabulary: Vocabulary = STANDARD_CODES
+) -> list[Item]:
     """Return what resources of one patient say, in their order."""
-    said = (item for resource in resources for item in _read(resource, studied_on))
+    said = (item for resource in resources for item in _read(resource, studied_on, vocabulary))
     return answers.with_bmi(said, studied_on)
 
 
-def _read(resource: Json, studied_on: date | None) -> Iterator[Item]:
+def _read(resource: Json, studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
     if resource.get("status") == "entered-in-error":
         return
-    readers: Mapping[str, Callable[[Json, date | None], Iterator[Item]]] = {
+    readers: Mapping[str, Callable[[Json, date | None, Vocabulary], Iterator[Item]]] = {
         "Observation": _observation,
         "Condition": _condition,
         "FamilyMemberHistory": _family_member,
@@ -68,17 +70,17 @@ def _read(resource: Json, studied_on: date | None) -> Iterator[Item]:
         "DiagnosticReport": _diagnostic_report,
     }
     if reader := readers.get(as_text(resource.get("resourceType"))):
-        yield from reader(resource, studied_on)
+        yield from reader(resource, studied_on, vocabulary)
 
 
-def _observation(resource: Json, _studied_on: date | None) -> Iterator[Item]:
+def _observation(resource: Json, _studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
     """Read value and components alike: USCDI 7 puts smoking into components."""
     status = _STATUSES.get(as_text(resource.get("status")))
     if status is None:
         return
     source, on = reference_of(resource), _observed_on(resource)
     for number, element in enumerate([resource, *map(as_object, as_list(resource.get("component")))]):
-        said = answers.read(codings(element.get("code")), _answer(element))
+        said = answers.read(codings(element.get("code")), _answer(element), vocabulary)
         for rank, (name, value, trust, code) in enumerate(said):
             yield Item(name, value, source, on, code, status, trust, key=_key(resource, f"{number}.{rank}"))
 
@@ -127,7 +129,7 @@ def _first_date(values: Iterable[Any]) -> PartialDate | None:
     return next((day for value in values if (day := as_date(value))), None)
 
 
-def _condition(resource: Json, studied_on: date | None) -> Iterator[Item]:
+def _condition(resource: Json, studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
     if codes_of(resource.get("verificationStatus")) & _UNPROVEN:
         return
     over = _is_over(resource, studied_on)
@@ -135,7 +137,7 @@ def _condition(resource: Json, studied_on: date | None) -> Iterator[Item]:
     on = _first_date((resource.get("onsetDateTime"), period.get("start"), resource.get("recordedDate")))
     source = reference_of(resource)
     for code in codings(resource.get("code")):
-        for name, value in codes.condition(code):
+        for name, value in vocabulary.condition(code):
             if not over or name in _FOR_EVER:
                 trust = Trust.DIAGNOSIS if name == "smoking_status" else Trust.CODED
                 yield Item(name, value, source, on, code, trust=trust, key=_key(resource, code.code))
@@ -150,17 +152,17 @@ def _is_over(resource: Json, studied_on: date | None) -> bool:
     return abated or bool(codes_of(resource.get("clinicalStatus")) & _OVER)
 
 
-def _family_member(resource: Json, _studied_on: date | None) -> Iterator[Item]:
+def _family_member(resource: Json, _studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
     if resource.get("status") == "health-unknown" or not codes_of(resource.get("relationship")) & _FIRST_DEGREE:
         return
     source, on = reference_of(resource), as_date(resource.get("date"))
     for condition in as_list(resource.get("condition")):
         for code in codings(as_object(condition).get("code")):
-            if codes.is_lung_cancer(code):
+            if vocabulary.is_lung_cancer(code):
                 yield Item("family_history_of_lung_cancer", True, source, on, code, key=_key(resource, code.code))
 
 
-def _imaging_study(resource: Json, studied_on: date | None) -> Iterator[Item]:
+def _imaging_study(resource: Json, studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
     """Read a CT of the chest before the study; the study itself is in the list too."""
     series = [as_object(each) for each in as_list(resource.get("series"))]
     modalities = {as_text(as_object(each.get("modality")).get("code")) for each in series}
@@ -168,14 +170,14 @@ def _imaging_study(resource: Json, studied_on: date | None) -> Iterator[Item]:
     sites = {as_text(as_object(each.get("bodySite")).get("code")) for each in series}
     procedures = [code for concept in as_list(resource.get("procedureCode")) for code in codings(concept)]
     words = [as_text(resource.get("description")), *(code.display for code in procedures)]
-    of_chest = sites & _CHEST_SITES or _is_chest(words) or any(map(_is_chest_ct, procedures))
+    of_chest = sites & _CHEST_SITES or _is_chest(words) or any(map(vocabulary.is_chest_ct, procedures))
     on = as_date(resource.get("started"))
     if resource.get("status") != "cancelled" and "CT" in modalities and of_chest:
         yield from _prior(f"CT: {next(filter(None, words), 'chest')}", resource, on, studied_on)
 
 
-def _diagnostic_report(resource: Json, studied_on: date | None) -> Iterator[Item]:
-    found = [code for code in codings(resource.get("code")) if _is_chest_ct(code)]
+def _diagnostic_report(resource: Json, studied_on: date | None, vocabulary: Vocabulary) -> Iterator[Item]:
+    found = [code for code in codings(resource.get("code")) if vocabulary.is_chest_ct(code)]
     if found and as_text(resource.get("status")) in (*_STATUSES, "appended"):
         words = next(filter(None, (code.display for code in found)), "CT of the chest")
         yield from _prior(f"Report: {words}", resource, _observed_on(resource), studied_on, found[0])
@@ -190,7 +192,3 @@ def _prior(
 
 def _is_chest(words: Iterable[str]) -> bool:
     return any(part in text.lower() for text in words for part in _CHEST_WORDS)
-
-
-def _is_chest_ct(code: Code) -> bool:
-    return (codes.system(code.system), code.code) in _CHEST_CT

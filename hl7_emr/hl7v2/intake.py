@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hl7_emr.codes import STANDARD_CODES, Vocabulary
 from hl7_emr.domain import Item, PartialDate, Status
 from hl7_emr.errors import MessageError
 from hl7_emr.hl7v2 import orders, patients
@@ -34,10 +35,13 @@ class Rules:
         Where the accession number is, best first.
     processing_ids : sequence of str
         MSH-11 that are taken; empty: all.
+    vocabulary : Vocabulary
+        The codes that are understood, the site's own among them.
     """
 
     accession_fields: Sequence[str] = orders.DEFAULT_ACCESSION_FIELDS
     processing_ids: Sequence[str] = ()
+    vocabulary: Vocabulary = STANDARD_CODES
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def _changes(message: Message, rules: Rules) -> Iterator[Change]:
     if message.kind == "ADT" and message.event in _NO_CHANGE:
         return
     if message.kind == "ADT" and message.event in patients.MERGES:
-        yield from _merge(message)
+        yield from _merge(message, rules)
         return
     segment = patients.sole_patient(message)
     if message.kind == "ADT" and message.event in patients.FORGETS:
@@ -120,7 +124,7 @@ def _changes(message: Message, rules: Rules) -> Iterator[Change]:
         for prior in message.all("MRG"):
             yield Forget(identifiers(prior, 1))
         return
-    update = _update(message, segment, (*statements(message), *_prior_imaging(message)))
+    update = _update(message, segment, (*statements(message, rules.vocabulary), *_prior_imaging(message)))
     yield update
     if message.kind in _ORDERS:
         for order in orders.orders(message, update.patient, update.items, rules.accession_fields):
@@ -129,12 +133,12 @@ def _changes(message: Message, rules: Rules) -> Iterator[Change]:
                 yield order.order
 
 
-def _merge(message: Message) -> Iterator[Change]:
+def _merge(message: Message, rules: Rules) -> Iterator[Change]:
     yield from patients.merges(message)
     persons = message.all("PID")
     for segment in persons:
         # facts beside several patients belong to no one for certain
-        yield _update(message, segment, statements(message) if len(persons) == 1 else ())
+        yield _update(message, segment, statements(message, rules.vocabulary) if len(persons) == 1 else ())
 
 
 def _update(message: Message, segment: Segment, items: tuple[Item, ...]) -> PatientUpdate:

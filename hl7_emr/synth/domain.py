@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from hl7_emr import answers, codes, facts
+from hl7_emr import answers, facts
 from hl7_emr.answers import Answer
+from hl7_emr.codes import STANDARD_CODES
 from hl7_emr.domain import Code, Identifier, Item, PartialDate, Patient, PatientRecord, PersonName, Trust
 
 
@@ -62,7 +63,7 @@ class Statement:
                 self.code,
                 trust=Trust.DIAGNOSIS if name == "smoking_status" else Trust.CODED,
             )
-            for name, value in codes.condition(self.code)
+            for name, value in STANDARD_CODES.condition(self.code)
         ]
 
 

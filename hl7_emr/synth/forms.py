@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from urllib.parse import quote
 
-from hl7_emr import codes
+from hl7_emr.codes import STANDARD_CODES
 from hl7_emr.domain import Identifier, PersonName
 from hl7_emr.fhir import written
 from hl7_emr.fhir.elements import Json
@@ -68,7 +68,7 @@ def _human_name(name: PersonName) -> Json:
 def _resource(statement: Statement, subject: Json) -> Json:
     if statement.answer is not None:
         return _observation(statement, subject)
-    if any(name == "family_history_of_lung_cancer" for name, _ in codes.condition(statement.code)):
+    if any(name == "family_history_of_lung_cancer" for name, _ in STANDARD_CODES.condition(statement.code)):
         return _relative(statement, subject)
     clinical, verification = (
         f"http://terminology.hl7.org/CodeSystem/condition-{kind}" for kind in ("clinical", "ver-status")

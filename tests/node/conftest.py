@@ -1,15 +1,16 @@
-"""A ledger for each test: SQLite in its own folder, or the server that EMERALD_TEST_LEDGER names (it is emptied)."""
+"""A ledger for each test: on SQLite, and once more on PostgreSQL."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from dicom_node.jobs.store import Store
-from dicom_node.jobs.tables import metadata
 from tests.support.clock import Clock
+from tests.support.postgresql import PostgresServer, missing
+
+POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.foreign, pytest.mark.slow])
 
 
 @pytest.fixture
@@ -17,16 +18,33 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    if what := missing():
+        pytest.skip(f"not installed: {what}")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", POSTGRESQL])
+def new_ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Return what gives the URL of another empty ledger each time."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgresql")
+        return server.new_schema
+    numbers = count(1)
+    return lambda: f"sqlite:///{tmp_path / f'ledger-{next(numbers)}.sqlite'}"
+
+
 @pytest.fixture
-def ledger_url(tmp_path: Path) -> str:
-    url = os.environ.get("EMERALD_TEST_LEDGER")
-    if url is None:
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        metadata.drop_all(connection)
-    engine.dispose()
-    return url
+def ledger_url(new_ledger_url: Callable[[], str]) -> str:
+    return new_ledger_url()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Return a ledger for what only a file can do: fill its disk, not be there."""
+    return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -28,8 +27,8 @@ def received(*segments: str) -> Received:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+def ledger(ledger_url: str) -> Iterator[Store]:
+    store = Store(ledger_url)
     yield store
     store.close()
 
@@ -39,10 +38,10 @@ def store(ledger: Store) -> EmrStore:
     return EmrStore(ledger)
 
 
-def test_what_was_said_comes_back_value_by_value(store: EmrStore, ledger: Store, tmp_path: Path) -> None:
+def test_what_was_said_comes_back_value_by_value(store: EmrStore, ledger_url: str) -> None:
     taken = received(msh("ORU^R01"), pid(), SMOKER, QUIT, obx("8664-5^Pack-years^LN", "NM", "30"))
     assert store.take([taken]) == [True]
-    other = Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    other = Store(ledger_url)
     known = EmrStore(other).known(Identifier("4711", "HOSP", type_code="PI"))
     other.close()
     assert known is not None

@@ -18,11 +18,6 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path, min_free_mb=0, max_object_mb=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-
-
 def renamed(spool: Spool, number: int) -> Path:
     ds = ct(number)
     incoming = spool.open_incoming(Announced(CT_STORAGE, str(ds.SOPInstanceUID), EXPLICIT_LE))

@@ -270,8 +270,8 @@ def test_a_ledger_of_another_schema_is_refused_in_words(store, ledger_url, clock
         Store(ledger_url, clock)
 
 
-def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(tmp_path, clock):
-    store = Store(f"sqlite:///{tmp_path / 'ledger.sqlite'}", clock)
+def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(sqlite_url, clock):
+    store = Store(sqlite_url, clock)
 
     def allow(n_more_pages: int) -> None:
         with store.write_unsynced() as connection:  # the limit is the connection's, and images are noted on this one
@@ -295,6 +295,6 @@ def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(tmp
     store.close()
 
 
-def test_a_ledger_that_cannot_be_opened_says_so(tmp_path, clock):
+def test_a_ledger_that_cannot_be_opened_says_so(sqlite_url, clock):
     with pytest.raises(LedgerError, match="unable to open"):
-        Store(f"sqlite:///{tmp_path}/missing/ledger.sqlite", clock)
+        Store(sqlite_url.replace("ledger.sqlite", "missing/ledger.sqlite"), clock)

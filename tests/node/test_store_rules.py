@@ -1,14 +1,21 @@
 """Anything may happen in any order: what must hold then, always, and that all work comes to an end afterwards."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from dicom_node.domain import Outcome, Reason
 from dicom_node.errors import IllegalTransition, LeaseLost
@@ -44,11 +51,14 @@ class Disk:
 class Ledger(RuleBasedStateMachine):
     """Senders, workers, targets and housekeeping, all at once."""
 
+    def __init__(self, new_ledger_url: Callable[[], str]) -> None:
+        super().__init__()
+        self.new_ledger_url = new_ledger_url
+
     @initialize()
     def open(self) -> None:
-        self.folder = TemporaryDirectory()
         self.clock = Clock()
-        self.store = Store(f"sqlite:///{self.folder.name}/ledger.sqlite", self.clock, max_attempts=2)
+        self.store = Store(self.new_ledger_url(), self.clock, max_attempts=2)
         self.started_at = self.clock.now
         self.disk = Disk()
         self.acknowledged: dict[str, set[str]] = defaultdict(set)
@@ -59,7 +69,6 @@ class Ledger(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.everything_ends()
             self.store.close()
-            self.folder.cleanup()
 
     # --- what may happen -----------------------------------------------------------------------------------------
 
@@ -243,7 +252,7 @@ class Ledger(RuleBasedStateMachine):
         return self.store.jobs(1000) if hasattr(self, "store") else []
 
 
-Ledger.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestLedger = pytest.mark.slow(Ledger.TestCase)
+@pytest.mark.slow
+def test_what_must_hold_does(new_ledger_url: Callable[[], str]) -> None:
+    effort = settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(lambda: Ledger(new_ledger_url), settings=effort)
