@@ -94,7 +94,7 @@ def of_nodule(kind: NoduleType | None, diameter_mm: float, ratings: Ratings | No
     Parameters
     ----------
     kind : NoduleType or None
-        As it was painted, or as it is known.
+        As it is seen; None where it is not known.
     diameter_mm : float
         Longest on an axial slice.
     ratings : Ratings or None

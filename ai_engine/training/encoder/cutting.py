@@ -4,16 +4,16 @@ A composite's crop is smaller than what the encoder sees, so it is laid back int
 limit detection: each place is cut several times, as if the lung were larger, smaller, squeezed or of thicker slices.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Facts, Ratings
 from ai_engine.clip.patches import Views, packed, views_of
-from ai_engine.composites import Background, Composite
+from ai_engine.composites import Background, Composite, visible_type
 from ai_engine.domain import CtVolume, FloatArray
 from ai_engine.training.encoder.negatives import Negative
 from ai_engine.training.encoder.places import MARGIN, Place
@@ -66,15 +66,20 @@ def of_composite(
     kind = "sham" if composite.is_sham else "nodule"
     told = {"kind": kind, "patient_id": composite.patient_id, "annotation_id": composite.annotation_id}
 
-    def facts(diameter_mm: float) -> Facts:
-        if composite.is_sham:
-            return clip_facts.of_structure(None)
-        return clip_facts.of_nodule(composite.nodule_type, diameter_mm, ratings.get(composite.annotation_id))
-
+    known = known_of(composite, ratings.get(composite.annotation_id))
     part, at = _around(volume, centre + composite.origin_krc)
     for cut in _cuts(Lung(part), at, composite.diameter_mm, variation, rng):
         stretched = composite.diameter_mm * cut.stretch
-        yield Place(cut.fine, cut.coarse, facts(stretched), composite.lung, {**told, "diameter_mm": stretched})
+        yield Place(cut.fine, cut.coarse, known(stretched), composite.lung, {**told, "diameter_mm": stretched})
+
+
+def known_of(composite: Composite, ratings: Ratings | None) -> Callable[[float], Facts]:
+    """Give what is known of a composite's target, by the diameter in mm that it is cut with."""
+    if composite.nodule_type is None:
+        return lambda diameter_mm: clip_facts.of_structure(None)
+    target, painted = composite.labels == 1, composite.nodule_type
+    kind = visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted)
+    return partial(clip_facts.of_nodule, kind, ratings=ratings)
 
 
 @dataclass(frozen=True, eq=False)

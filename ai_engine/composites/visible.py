@@ -1,0 +1,59 @@
+"""Which type a painted nodule shows. Not all that is painted is seen: a core of a millimetre, a rim of half a one.
+
+Words are learnt from, and judged by, what a reader could see: a type that the picture does not show is not known.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from ai_engine.domain import BoolArray, HuArray, NoduleType
+
+# Solid is what hides the vessels in it; the usual limit between ground glass and solid.
+SOLID_ABOVE_HU = -300.0
+# Below this size readers do not tell part-solid from the others (Fleischner Society, Radiology 2017;284:228).
+PART_SOLID_FROM_MM = 6.0
+# A smaller solid part is not measured, let alone named (Bankier, Radiology 2017;285:584).
+CORE_FROM_MM = 3.0
+# A vessel through ground glass is as long as the nodule, but as a ball no larger than this share of it.
+VESSEL_SHARE = 1 / 3
+# Share of a nodule that is as faint as ground glass and no edge, from which on its ground glass is seen.
+FAINT_FROM = 0.35
+_EDGE_MM = 0.7
+_NOISE_KRC_MM = (0.3, 0.6, 0.6)
+
+
+def visible_type(
+    hu: HuArray, mask: BoolArray, spacing_krc_mm: tuple[float, float, float], diameter_mm: float, painted: NoduleType
+) -> NoduleType | None:
+    """Return the painted type if the picture shows it, else None.
+
+    Parameters
+    ----------
+    hu, mask : (k, r, c) int16, bool
+        The scan, or a crop of it, and the planted outline.
+    diameter_mm : float
+        Of the outline.
+    painted : NoduleType
+        What the renderer painted.
+    """
+    faint, core_mm = _parts(hu, mask, spacing_krc_mm)
+    has_glass, has_core = faint >= FAINT_FROM, core_mm >= CORE_FROM_MM
+    shown = {
+        # in a small one the edge is all there is: what was painted stands
+        NoduleType.SOLID: has_core and (not has_glass or diameter_mm < PART_SOLID_FROM_MM),
+        NoduleType.PART_SOLID: has_core and has_glass and diameter_mm >= PART_SOLID_FROM_MM,
+        NoduleType.GROUND_GLASS: core_mm < max(CORE_FROM_MM, VESSEL_SHARE * diameter_mm),
+    }
+    return painted if shown[painted] else None
+
+
+def _parts(hu: HuArray, mask: BoolArray, spacing_krc_mm: tuple[float, float, float]) -> tuple[float, float]:
+    """Share of a nodule that is faint and not at its edge; diameter in mm of a ball as large as its solid part."""
+    box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in ndimage.find_objects(mask.astype(np.uint8))[0])
+    inside, spacing = mask[box], np.array(spacing_krc_mm)
+    soft = ndimage.gaussian_filter(hu[box].astype(np.float32), np.array(_NOISE_KRC_MM) / spacing)
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    faint = inside & (soft <= SOLID_ABOVE_HU) & (depth > _EDGE_MM)
+    pieces, n = ndimage.label(inside & (soft > SOLID_ABOVE_HU))
+    largest = np.bincount(pieces.ravel())[1:].max() if n else 0
+    return float(faint.sum() / inside.sum()), float(np.cbrt(6 / np.pi * largest * spacing.prod()))
