@@ -1,8 +1,8 @@
 """Real nodule outlines placed into real lungs: what the networks are trained on and first tested with.
 
 ``compose`` tells the story: ``background`` (a real lung), ``body`` (a reader's outline), ``placing`` (where), ``bed``
-(the lung around it), ``renderer_a`` and ``renderer_b`` (two laws of how it looks), ``visible`` (what of it is seen), ``shards`` (the
-cache).
+(the lung around it), ``renderer_a`` and ``renderer_b`` (two laws of how it looks), ``visible`` (what of it is seen),
+``shards`` (the cache).
 """
 
 from ai_engine.composites.background import Background
