@@ -4,7 +4,7 @@ Only paraphrases that no training sentence holds are asked (``wordings.HELD_OUT`
 understanding. A nodule that the search did not propose cannot be selected, and is counted apart.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,21 +134,22 @@ def answered(
     scorer: TextScorer,
     segmenter: Segmenter,
     asked: Sequence[Asked],
-    planted: Callable[[str], Planted],
+    planted: Mapping[str, Planted],
 ) -> Iterator[Answered]:
     """Ask all prompts of the planted nodules of one scan, as the node would: at its own candidates and outlines.
 
     Parameters
     ----------
-    planted : callable
-        Gives the truth by the name of a nodule in ``exam``.
+    planted : mapping
+        The truth by the name of a nodule in ``exam``; others are not asked for.
 
     Yields
     ------
     Answered
         Of each nodule that has a candidate which can be outlined.
     """
-    described = dict(_described(found.scene, _best(exam, found, scorer), segmenter))
+    best = {name: each for name, each in _best(exam, found, scorer).items() if name in planted}
+    described = dict(_described(found.scene, best, segmenter))
     if not described:
         return
     views = views_of(found.scene.volume)
@@ -156,7 +157,7 @@ def answered(
     chosen = [scorer.chosen(seen, list(described.values()), each.prompt) for each in asked]
     for i, name in enumerate(described):
         selected = frozenset(number for number, each in enumerate(chosen) if each[i].is_asked_for)
-        yield Answered(planted(name), selected, tuple(round(each[i].likeness, 3) for each in chosen))
+        yield Answered(planted[name], selected, tuple(round(each[i].likeness, 3) for each in chosen))
 
 
 def _best(exam: Exam, found: Proposed, scorer: TextScorer) -> dict[str, Candidate]:

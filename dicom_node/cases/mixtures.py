@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import NO, YES, Attribute, Facts
-from ai_engine.composites import NoduleShape, PlantedNodule, PlantedScan
+from ai_engine.composites import NoduleShape, PlantedNodule, PlantedScan, visible_type
 from ai_engine.describe import locate
 from ai_engine.domain import NoduleType
 from ai_engine.evaluation.language import Planted
@@ -24,7 +24,7 @@ DIAMETER_MM = (5.0, 30.0)
 PER_SCAN = 8
 
 _ABSENT = 6
-# What is painted follows the reader's texture by chance: these make a kind likely, and the painted one is the truth.
+# What is painted follows the reader's texture by chance: these make a kind likely; what the picture shows is the truth.
 _KINDS: tuple[Callable[[Annotation], bool], ...] = (
     lambda each: each.ratings.texture == 5 and each.ratings.calcification == _ABSENT,
     lambda each: each.ratings.texture == 3 and each.ratings.calcification == _ABSENT,
@@ -61,7 +61,10 @@ class Mixture:
                 yield shape
 
     def planted(self, scan: PlantedScan, lungs: Lungs) -> dict[str, Planted]:
-        """Say what is true of the nodules of a copy, by the names that ``detection_exams.Copy`` gives them."""
+        """Say what is true of the nodules of a copy, by the names that ``detection_exams.Copy`` gives them.
+
+        A nodule that does not show what was painted is left out: nobody knows what a prompt should make of it.
+        """
         return {
             f"{nodule.patient_id} annotation {nodule.annotation_id}": found
             for nodule in scan.nodules
@@ -72,14 +75,18 @@ class Mixture:
         outline = segment_of(scan.labels == nodule.number)
         if outline is None:
             return None
-        diameter = diameter_mm(outline.mask, scan.volume.spacing_krc_mm)
-        is_calcified = nodule.annotation_id in self.calcified and nodule.nodule_type is not NoduleType.GROUND_GLASS
+        painted, spacing = nodule.nodule_type, scan.volume.spacing_krc_mm
+        diameter = diameter_mm(outline.mask, spacing)
+        shown = visible_type(scan.volume.hu, scan.labels == nodule.number, spacing, diameter, painted)
+        if shown is None:
+            return None
+        is_calcified = nodule.annotation_id in self.calcified and shown is not NoduleType.GROUND_GLASS
         return Planted(
             name=f"{nodule.patient_id} annotation {nodule.annotation_id} in {scan.lung}",
             lung=scan.lung.split("/")[0],
             renderer=str(scan.renderer),
-            kind=CALCIFIED if is_calcified else str(nodule.nodule_type),
-            facts=_facts(nodule.nodule_type, diameter, is_calcified),
+            kind=CALCIFIED if is_calcified else str(shown),
+            facts=_facts(shown, diameter, is_calcified),
             diameter_mm=diameter,
             location=locate(lungs, outline),
         )

@@ -18,7 +18,8 @@ from ai_engine.evaluation.froc import Searched
 from ai_engine.evaluation.language import Answered, Asked, Planted, answered
 from ai_engine.evaluation.language_prompts import asked_of
 from ai_engine.evaluation.language_report import LanguageReport, as_json, markdown
-from ai_engine.stages import weight_free
+from ai_engine.sam2 import weights as sam2_weights
+from ai_engine.stages import with_sam2
 from dicom_node import node
 from dicom_node.cases.detection_exams import Copy, known_lesions
 from dicom_node.cases.lidc_database import LidcDatabase, Split
@@ -101,6 +102,7 @@ class _Gathered:
     asked: list[Asked] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
+    unclear: int = 0
     ranked: dict[str, list[Searched]] = field(default_factory=dict)
 
     def add(self, exam: Exam, copy: Copy, mixture: Mixture) -> None:
@@ -110,7 +112,9 @@ class _Gathered:
         for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung), pictured=0).items():
             self.ranked.setdefault(name, []).append(each.searched)
         truths = mixture.planted(copy.scan, found.scene.lungs)
-        counted = {name: truths[name] for name in (target.name for target in found.searched.targets)}
+        targets = [target.name for target in found.searched.targets]
+        counted = {name: truths[name] for name in targets if name in truths}
+        self.unclear += len(targets) - len(counted)
         answers = list(self._answers(exam, found, scorers, counted))
         self.answers += answers
         told = Counter(each.planted.kind for each in answers)
@@ -122,7 +126,8 @@ class _Gathered:
         asking = scorers[str(By.TEXT)].scorer  # type: ignore[attr-defined]
         if not self.asked:
             self.asked = asked_of(asking.encoder.vocabulary)
-        return answered(exam, found, asking, weight_free().segmenter, self.asked, truths.__getitem__)
+        outlined = with_sam2(sam2_weights.weights_of(sam2_weights.bundled(), Path())).segmenter
+        return answered(exam, found, asking, outlined, self.asked, truths)
 
     def _ranking(self, scorers: Mapping[str, Scorer], lung: str) -> dict[str, Scorer]:
         ranking = dict(scorers)
@@ -156,9 +161,9 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
         "weights": gathered.weights.told,
         "weights without text": gathered.without_text.told,
         "seed of outlines and places": str(arguments.seed),
-        "mixture": f"outlines of {low:g} to {high:g} mm, a quarter each by their readers' ratings; what was painted "
-        f"is the truth: {_numbers(gathered)}",
-        "asked at": "the best-scored candidate on each nodule, outlined by region growing, as the node would",
+        "mixture": f"outlines of {low:g} to {high:g} mm, a quarter each by their readers' ratings; what the picture "
+        f"shows is the truth: {_numbers(gathered)}; {gathered.unclear} that do not show what was painted are left out",
+        "asked at": "the best-scored candidate on each nodule, outlined by the bundled SAM2, as the node would",
     }
     return LanguageReport(_command(arguments), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked)
 

@@ -132,7 +132,7 @@ def test_prompts_are_asked_of_what_the_node_itself_outlines(exam: Exam) -> None:
     truths = {name: planted(NoduleType.SOLID, size) for name, size in (("small", 10.0), ("large", 20.0))}
     prompts = [asked("nodules over 15 mm"), asked("nodules in the left lung")]
     found = list(
-        answered(exam, proposed(exam, Proposer()), Asking(), RegionGrowing(), prompts, truths.__getitem__)  # type: ignore[arg-type]
+        answered(exam, proposed(exam, Proposer()), Asking(), RegionGrowing(), prompts, truths)  # type: ignore[arg-type]
     )
     by_size = {answer.planted.diameter_mm: answer.selected for answer in found}
     assert by_size == {10.0: {1}, 20.0: {0}}, "x = 70 mm is the left"

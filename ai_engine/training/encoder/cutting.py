@@ -24,6 +24,9 @@ _VERY_THIN_MM = 1.3
 _FEWEST_SLICES = 12
 _P_THICKENED = 0.35
 _STRETCH, _SQUEEZE = 0.22, 0.07
+# Of a mass on the mediastinum or the diaphragm the search may see the part alone that lies within the lungs' hull: so
+# often the middle is missed by such a share of the radius.
+_MASS_FROM_MM, _P_PART_SEEN, _PART_SEEN = 14.0, 0.4, (0.2, 0.8)
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,18 @@ def _cuts(
             if lung.together > 1 and rng.random() < _P_THICKENED:
                 views, middle = lung.thick, (centre - [(lung.together - 1) / 2, 0, 0]) / [lung.together, 1, 1]
             stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
-            # a search finds the middle to within a part of the size
-            off_mm = rng.normal(0, np.clip(0.1 * diameter_mm, 0.6, 2.0), 3)
-            middle = middle + off_mm / np.array(views.volume.spacing_krc_mm)
+            middle = middle + _off_mm(diameter_mm, rng) / np.array(views.volume.spacing_krc_mm)
         fine, coarse = views.cubes(middle, MARGIN, stretch)
         yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()))
+
+
+def _off_mm(diameter_mm: float, rng: np.random.Generator) -> FloatArray:
+    """Draw how far, along k, r, c, a search misses the middle of something of this size."""
+    off = rng.normal(0, np.clip(0.1 * diameter_mm, 0.6, 2.0), 3)
+    if diameter_mm < _MASS_FROM_MM or rng.random() >= _P_PART_SEEN:
+        return off
+    towards = rng.normal(size=3)
+    return np.asarray(off + rng.uniform(*_PART_SEEN) * diameter_mm / 2 * towards / np.linalg.norm(towards))
 
 
 def _around(volume: CtVolume, centre: FloatArray) -> tuple[CtVolume, FloatArray]:
