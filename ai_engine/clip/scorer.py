@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ai_engine.clip.ensembles import By, Ensembles, ensembles_of, scores
 from ai_engine.clip.patches import views_of
 from ai_engine.clip.prompt import DEFAULT, Prompt, understand
@@ -19,6 +21,8 @@ from ai_engine.scene import Scene
 if TYPE_CHECKING:
     from ai_engine.clip.loading import Loaded, Seen
 
+# So many of the best candidates are looked at thoroughly: what is said of the others stays far below any threshold.
+_LOOKED_AT_THOROUGHLY = 100
 # True and false weigh alike in training (``losses``): they meet here.
 _TRUE_ABOVE = 0.0
 
@@ -95,8 +99,13 @@ class TextScorer:
         return scores(self.encoder, self.ensembles, self.look(scene, candidates), self.by)
 
     def look(self, scene: Scene, candidates: Sequence[Candidate]) -> "Seen":
-        """Look at candidates, whatever is asked of them later."""
-        return self.encoder.look(views_of(scene.volume), [candidate.centre_krc for candidate in candidates])
+        """Look at candidates, whatever is asked of them later: at all of them once, then thoroughly at the best."""
+        views, places = views_of(scene.volume), [candidate.centre_krc for candidate in candidates]
+        seen = self.encoder.look(views, places)
+        best = np.argsort(-scores(self.encoder, self.ensembles, seen), kind="stable")[:_LOOKED_AT_THOROUGHLY]
+        again = self.encoder.look(views, [places[i] for i in best], is_thorough=True)
+        seen.vectors[best], seen.head[best] = again.vectors, again.head
+        return seen
 
     def understood(self, text: str | None = None) -> Prompt:
         """Read a prompt, or the scorer's own; raises ``UnknownWords``."""
@@ -104,7 +113,7 @@ class TextScorer:
 
     def selection(self, scene: Scene, findings: Sequence[Described], prompt: Prompt | None = None) -> list[Selected]:
         """Say of each finding whether it is what the prompt asks for; nothing is searched anew."""
-        seen = self.encoder.look(views_of(scene.volume), [each.centre_krc for each in findings])
+        seen = self.encoder.look(views_of(scene.volume), [each.centre_krc for each in findings], is_thorough=True)
         return self.chosen(seen, findings, self.understood() if prompt is None else prompt)
 
     def chosen(self, seen: "Seen", findings: Sequence[Described], asked: Prompt) -> list[Selected]:

@@ -153,7 +153,7 @@ def answered(
     if not described:
         return
     views = views_of(found.scene.volume)
-    seen = scorer.encoder.look(views, [each.centre_krc for each in described.values()])
+    seen = scorer.encoder.look(views, [each.centre_krc for each in described.values()], is_thorough=True)
     chosen = [scorer.chosen(seen, list(described.values()), each.prompt) for each in asked]
     for i, name in enumerate(described):
         selected = frozenset(number for number, each in enumerate(chosen) if each[i].is_asked_for)

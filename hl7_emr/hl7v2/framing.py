@@ -106,12 +106,10 @@ class Deframer:
         return stop + 1
 
     def _hold(self, data: bytes) -> None:
-        if not self._skipping and len(self._held) + len(data) > self._max_bytes:
-            self._skipping = True
-            self._held += data[: max(_HEAD_BYTES - len(self._held), 0)]
+        self._skipping = self._skipping or len(self._held) + len(data) > self._max_bytes
+        self._held += data
+        if self._skipping:
             del self._held[_HEAD_BYTES:]
-        elif not self._skipping:
-            self._held += data
 
     def _take(self, fault: Fault | None) -> Frame:
         content, skipped = bytes(self._held), self._skipping

@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hl7_emr.hl7v2.acknowledgement import read_answer
@@ -72,6 +72,7 @@ def test_any_bytes_behind_a_header_are_answered(tail: bytes) -> None:
     check(msh().encode() + b"\r" + tail)
 
 
+@example(b"\x0b\0\0\0", [3], 1)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
 @settings(max_examples=500, deadline=None)
 def test_frames_do_not_depend_on_the_packets(stream: bytes, cuts: list[int], limit: int) -> None:

@@ -1,6 +1,7 @@
 """Scores and selections on a real scan, and published networks behind the same interface."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from ai_engine.candidates import propose
 from ai_engine.clip import network as clip
 from ai_engine.clip.loading import Loaded, placed, save
+from ai_engine.clip.patches import views_of
 from ai_engine.clip.published import PublishedScorer, planes
 from ai_engine.clip.published import load as load_published
 from ai_engine.clip.scorer import Described, TextScorer, scorers
@@ -52,6 +54,19 @@ def test_each_candidate_has_one_score_whatever_stands_beside_it(scene: Scene, ca
 
 @needs_data
 @pytest.mark.slow
+def test_a_thorough_look_does_not_depend_on_how_the_patient_lies(scene: Scene, candidates: list[Candidate]) -> None:
+    loaded, volume = by_chance(), scene.volume
+    turned = replace(volume, hu=np.ascontiguousarray(volume.hu[:, ::-1, ::-1]))
+    last_r, last_c = volume.hu.shape[1] - 1, volume.hu.shape[2] - 1
+    here = [each.centre_krc for each in candidates[:5]]
+    there = [(k, last_r - r, last_c - c) for k, r, c in here]
+    for is_thorough in (False, True):
+        one = loaded.look(views_of(volume), here, is_thorough=is_thorough)
+        other = loaded.look(views_of(turned), there, is_thorough=is_thorough)
+        assert np.allclose(one.vectors, other.vectors, atol=1e-3) == is_thorough
+        assert np.allclose(one.head, other.head, atol=1e-3) == is_thorough
+
+
 def test_all_ways_to_rank_come_from_one_file(scene: Scene, candidates: list[Candidate], tmp_path: Path) -> None:
     loaded = by_chance(3)
     save(loaded.network, loaded.vocabulary, tmp_path / "encoder.safetensors")

@@ -78,7 +78,7 @@ def likeness(tier: Tier, scene: Scene, candidates: list[Candidate]) -> FloatArra
     """Likeness of places to ``GLASS``, (n,)."""
     assert tier.scoring is not None
     loaded = tier.scoring.scorer.encoder
-    seen = loaded.look(views_of(scene.volume), [each.centre_krc for each in candidates])
+    seen = loaded.look(views_of(scene.volume), [each.centre_krc for each in candidates], is_thorough=True)
     return loaded.likeness(seen.vectors, loaded.read([GLASS]))[:, 0]
 
 

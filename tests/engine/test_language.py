@@ -97,7 +97,7 @@ class Asking:
     def score(self, scene, candidates):  # type: ignore[no-untyped-def]
         return np.zeros(len(candidates))
 
-    def look(self, views, centres):  # type: ignore[no-untyped-def]
+    def look(self, views, centres, *, is_thorough):  # type: ignore[no-untyped-def]
         return Seen(np.zeros((len(centres), 1)), np.zeros(len(centres)))
 
     def chosen(self, seen, findings: list[Described], prompt):  # type: ignore[no-untyped-def]

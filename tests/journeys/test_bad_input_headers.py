@@ -20,7 +20,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from ai_engine.domain import Analysis, ClinicalContext, CtVolume
-from dicom_node import node
+from dicom_node import engines
 from dicom_node.cli import main
 from dicom_node.domain import Reason
 from dicom_node.errors import ResultInvalid
@@ -101,7 +101,7 @@ def analyse(slices: list[Dataset], folder: Path, capsys: pytest.CaptureFixture[s
     """Write the slices and analyse them; returns the exit code and all that was printed."""
     write(slices, folder / "in")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node, "engine_for", lambda settings, models_dir: QuickEngine())
+        patch.setattr(engines, "engine_for", lambda settings, models_dir: QuickEngine())
         code = main(["analyse", str(folder / "in"), "--out", str(folder / "out")])
     printed = capsys.readouterr()
     return code, printed.out + printed.err
