@@ -4,15 +4,16 @@ No torch is imported before the first scene comes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ai_engine.clip.ensembles import By, Ensembles, ensembles_of, scores
-from ai_engine.clip.patches import views_of
+from ai_engine.clip.patches import Views, views_of
 from ai_engine.clip.prompt import DEFAULT, Prompt, understand
 from ai_engine.domain import Candidate, Finding, FloatArray, Location
 from ai_engine.geometry import Turn, lps_mm_to_krc
@@ -20,6 +21,8 @@ from ai_engine.scene import Scene
 
 if TYPE_CHECKING:
     from ai_engine.clip.loading import Loaded, Seen
+
+Places = tuple[tuple[float, float, float], ...]
 
 # So many of the best candidates are looked at thoroughly: what is said of the others stays far below any threshold.
 _LOOKED_AT_THOROUGHLY = 100
@@ -65,6 +68,23 @@ class Selected:
         return self.by_words and self.by_size_and_place
 
 
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """One look at each of some places of a scene: nothing was asked yet.
+
+    Attributes
+    ----------
+    places_krc : tuple of (k, r, c)
+        On the turned grid.
+    seen : Seen
+        In their order.
+    """
+
+    views: Views
+    places_krc: Places
+    seen: "Seen"
+
+
 @dataclass(frozen=True)
 class TextScorer:
     """Scores candidates by their likeness to the words for a nodule, and selects findings by a prompt.
@@ -96,16 +116,26 @@ class TextScorer:
 
     def score(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray:
         """Score the candidates of a scene, (n,) float64, 0 to 1; not a probability."""
-        return scores(self.encoder, self.ensembles, self.look(scene, candidates), self.by)
+        return self.judged(self.glance(scene, candidates))
 
-    def look(self, scene: Scene, candidates: Sequence[Candidate]) -> "Seen":
-        """Look at candidates, whatever is asked of them later: at all of them once, then thoroughly at the best."""
-        views, places = views_of(scene.volume), [candidate.centre_krc for candidate in candidates]
-        seen = self.encoder.look(views, places)
-        best = np.argsort(-scores(self.encoder, self.ensembles, seen), kind="stable")[:_LOOKED_AT_THOROUGHLY]
-        again = self.encoder.look(views, [places[i] for i in best], is_thorough=True)
-        seen.vectors[best], seen.head[best] = again.vectors, again.head
-        return seen
+    def glance(self, scene: Scene, candidates: Sequence[Candidate]) -> Glance:
+        """Look once at all candidates; what is seen does not depend on what ranks."""
+        views, places = views_of(scene.volume), places_of(candidates)
+        return Glance(views, places, self.encoder.look(views, places))
+
+    def judged(self, glance: Glance) -> FloatArray:
+        """Score (n,) what was looked at once, after a thorough look at what ranks best: by the text, or as ``by`` says.
+
+        Were the places for that look always chosen by the text, another way to rank would be judged by its choice.
+        """
+        vectors, head = glance.seen.vectors.copy(), glance.seen.head.copy()
+        best = np.argsort(-self._scores(glance.seen), kind="stable")[:_LOOKED_AT_THOROUGHLY]
+        again = self.encoder.look(glance.views, [glance.places_krc[i] for i in best], is_thorough=True)
+        vectors[best], head[best] = again.vectors, again.head
+        return self._scores(replace(glance.seen, vectors=vectors, head=head))
+
+    def _scores(self, seen: "Seen") -> FloatArray:
+        return scores(self.encoder, self.ensembles, seen, self.by)
 
     def understood(self, text: str | None = None) -> Prompt:
         """Read a prompt, or the scorer's own; raises ``UnknownWords``."""
@@ -131,19 +161,23 @@ def described(finding: Finding, turn: Turn) -> Described:
     return Described((k, r, c), finding.measurements.mean_diameter_mm, finding.location)
 
 
+def places_of(candidates: Sequence[Candidate]) -> Places:
+    """Centres of candidates, (k, r, c) on the turned grid."""
+    return tuple(candidate.centre_krc for candidate in candidates)
+
+
 @dataclass(frozen=True, eq=False)
 class _Sharing:
-    """One way to rank; all ways share what was seen."""
+    """One way to rank; all ways share the single look, which goes with its scene."""
 
     scorer: TextScorer
-    seen: dict[int, tuple[Scene, "Seen"]]
+    glances: "WeakKeyDictionary[Scene, Glance]"
 
     def score(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray:
-        key = hash((id(scene), tuple(candidate.centre_krc for candidate in candidates)))
-        if key not in self.seen:
-            self.seen.clear()
-            self.seen[key] = (scene, self.scorer.look(scene, candidates))
-        return scores(self.scorer.encoder, self.scorer.ensembles, self.seen[key][1], self.scorer.by)
+        glance = self.glances.get(scene)
+        if glance is None or glance.places_krc != places_of(candidates):
+            glance = self.glances[scene] = self.scorer.glance(scene, candidates)
+        return self.scorer.judged(glance)
 
 
 def scorers(path: Path) -> dict[str, Any]:
@@ -157,5 +191,5 @@ def scorers(path: Path) -> dict[str, Any]:
     from ai_engine.clip.loading import load  # noqa: PLC0415 - torch takes seconds to import
 
     loaded = load(path)
-    seen: dict[int, tuple[Scene, Seen]] = {}
-    return {str(by): _Sharing(TextScorer(lambda: loaded, by=by), seen) for by in By}
+    glances: WeakKeyDictionary[Scene, Glance] = WeakKeyDictionary()
+    return {str(by): _Sharing(TextScorer(lambda: loaded, by=by), glances) for by in By}

@@ -1,6 +1,8 @@
 """Scores and selections on a real scan, and published networks behind the same interface."""
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pytest
 
 from ai_engine.candidates import propose
 from ai_engine.clip import network as clip
-from ai_engine.clip.loading import Loaded, placed, save
+from ai_engine.clip import scorer as clip_scorer
+from ai_engine.clip.ensembles import By, scores
+from ai_engine.clip.loading import Loaded, load, placed, save
 from ai_engine.clip.patches import views_of
 from ai_engine.clip.published import PublishedScorer, planes
 from ai_engine.clip.published import load as load_published
@@ -78,6 +82,47 @@ def test_all_ways_to_rank_come_from_one_file(scene: Scene, candidates: list[Cand
     assert other.shape == (5,)
 
 
+class OnlyVolume:
+    """All of a scene that a scorer looks at."""
+
+    def __init__(self) -> None:
+        hu = np.random.default_rng(0).normal(-850, 100, (30, 64, 64)).astype(np.int16)
+        self.volume = CtVolume(hu, np.diag([2.0, 1.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("by", By)
+def test_what_ranks_chooses_what_is_looked_at_thoroughly(
+    by: By, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_scorer, "_LOOKED_AT_THOROUGHLY", 3)
+    save(by_chance(3).network, by_chance(3).vocabulary, tmp_path / "encoder.safetensors")
+    ways, loaded = scorers(tmp_path / "encoder.safetensors"), load(tmp_path / "encoder.safetensors")
+    scene, places = OnlyVolume(), [(15, 6 * i, 60 - 5 * i) for i in range(1, 11)]
+    candidates = [Candidate(place, 8.0, 1.0, Channel.SOLID) for place in places]
+    found = {name: way.score(scene, candidates) for name, way in ways.items()}[by]
+    views, ensembles = views_of(scene.volume), TextScorer(lambda: loaded).ensembles
+    once, thorough = (
+        scores(loaded, ensembles, loaded.look(views, places, is_thorough=is_thorough), by)
+        for is_thorough in (False, True)
+    )
+    best = np.argsort(-once)[:3]
+    assert np.allclose(found[best], thorough[best], atol=1e-6)
+    others = np.setdiff1d(np.arange(len(places)), best)
+    assert np.allclose(found[others], once[others], atol=1e-6)
+    assert not np.allclose(once, thorough, atol=1e-6)
+
+
+def test_what_was_seen_goes_with_its_scene(tmp_path: Path) -> None:
+    save(by_chance().network, by_chance().vocabulary, tmp_path / "encoder.safetensors")
+    ways, scene = scorers(tmp_path / "encoder.safetensors"), OnlyVolume()
+    for way in ways.values():
+        way.score(scene, [Candidate((15, 32, 20), 8.0, 1.0, Channel.SOLID)])
+    volume = weakref.ref(scene.volume)
+    del scene
+    gc.collect()
+    assert volume() is None
+
+
 @needs_data
 @pytest.mark.slow
 def test_a_prompt_selects_by_words_size_and_place(scene: Scene, candidates: list[Candidate]) -> None:
@@ -134,16 +179,9 @@ def published_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_published_network_stands_behind_the_same_interface(published_folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    volume = CtVolume(rng.normal(-850, 100, (30, 64, 64)).astype(np.int16), np.diag([2.0, 1.0, 1.0, 1.0]))
     candidates = [Candidate((15, 32, c), 8.0, 1.0, Channel.SOLID) for c in (20, 30, 40)]
-
-    class OnlyVolume:
-        """All of a scene that this scorer looks at."""
-
-    scene = OnlyVolume()
-    scene.volume = volume  # type: ignore[attr-defined]
-    scored = PublishedScorer(lambda: load_published(published_folder)).score(scene, candidates)  # type: ignore[arg-type]
+    scorer = PublishedScorer(lambda: load_published(published_folder))
+    scored = scorer.score(OnlyVolume(), candidates)  # type: ignore[arg-type]
     assert scored.shape == (3,)
     assert ((scored > 0) & (scored < 1)).all()
 
