@@ -18,13 +18,12 @@ from ai_engine.evaluation.froc import Searched
 from ai_engine.evaluation.language import Answered, Asked, Planted, answered
 from ai_engine.evaluation.language_prompts import asked_of
 from ai_engine.evaluation.language_report import LanguageReport, as_json, markdown
-from ai_engine.sam2 import weights as sam2_weights
-from ai_engine.stages import with_sam2
 from dicom_node import node
 from dicom_node.cases.detection_exams import Copy, known_lesions
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.mixtures import DIAMETER_MM, PER_SCAN, Mixture
 from dicom_node.cli.detection_scorers import Weights, weights_of
+from dicom_node.cli.nodule_outlines import NoduleOutlines
 from dicom_node.cli.options import Commands, add_data, data_of
 from dicom_node.errors import SettingsError
 
@@ -99,6 +98,7 @@ class _Gathered:
 
     weights: Weights
     without_text: Weights
+    outlines: NoduleOutlines = field(default_factory=NoduleOutlines)
     asked: list[Asked] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
@@ -115,19 +115,21 @@ class _Gathered:
         targets = [target.name for target in found.searched.targets]
         counted = {name: truths[name] for name in targets if name in truths}
         self.unclear += len(targets) - len(counted)
-        answers = list(self._answers(exam, found, scorers, counted))
+        answers = self._answers(exam, found, scorers, counted)
         self.answers += answers
         told = Counter(each.planted.kind for each in answers)
         self.lost += Counter(each.kind for each in counted.values()) - told
 
     def _answers(
         self, exam: Exam, found: Proposed, scorers: Mapping[str, Scorer], truths: Mapping[str, Planted]
-    ) -> Iterator[Answered]:
+    ) -> list[Answered]:
         asking = scorers[str(By.TEXT)].scorer  # type: ignore[attr-defined]
         if not self.asked:
             self.asked = asked_of(asking.encoder.vocabulary)
-        outlined = with_sam2(sam2_weights.weights_of(sam2_weights.bundled(), Path())).segmenter
-        return answered(exam, found, asking, outlined, self.asked, truths)
+        name = self.outlines.name_for(exam.lung)
+        answers = list(answered(exam, found, asking, self.outlines.segmenter(name), self.asked, truths))
+        self.outlines.used[name] += len(answers)
+        return answers
 
     def _ranking(self, scorers: Mapping[str, Scorer], lung: str) -> dict[str, Scorer]:
         ranking = dict(scorers)
@@ -163,7 +165,8 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
         "seed of outlines and places": str(arguments.seed),
         "mixture": f"outlines of {low:g} to {high:g} mm, a quarter each by their readers' ratings; what the picture "
         f"shows is the truth: {_numbers(gathered)}; {gathered.unclear} that do not show what was painted are left out",
-        "asked at": "the best-scored candidate on each nodule, outlined by the bundled SAM2, as the node would",
+        "asked at": "the best-scored candidate on each nodule, as the node would; outlined (in lungs that SAM2 was "
+        f"trained in by region growing): {gathered.outlines.told()}",
     }
     return LanguageReport(_command(arguments), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked)
 
