@@ -1,6 +1,5 @@
 """Which weights score which lung, so that no lung is scored by a network that saw it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,8 @@ from ai_engine.composites import Background
 from ai_engine.evaluation.detection import OWN, OwnScore, Scorer
 from dicom_node.cases.lidc_database import Split
 from dicom_node.cases.splits import LUNG_USE_FOR, LungUse, check_unseen
-from dicom_node.errors import CaseDataMissing, SettingsError
+from dicom_node.cli.trained_lungs import trained_in
+from dicom_node.errors import SettingsError
 
 _SUFFIX = ".safetensors"
 
@@ -51,13 +51,15 @@ class Weights:
         ------
         SplitViolation
             The weights were trained in it.
+        CaseDataMissing
+            Nothing says where they were trained.
         """
         patient = lung.split("/", maxsplit=1)[0]
         path = self.folds.get(patient, self.file)
         scorers: dict[str, Scorer] = {OWN: OwnScore()}
         if path is None:
             return scorers
-        check_unseen(patient, _trained_in(path))
+        check_unseen(patient, trained_in(path))
         if path not in self._loaded:
             self._loaded[path] = _load(path)
         return scorers | self._loaded[path]
@@ -87,16 +89,6 @@ def weights_of(file: Path | None, folder: Path | None) -> Weights:
     if folder is not None and not folds:
         raise SettingsError("--folds", f"{folder} holds no LUNG{_SUFFIX}")
     return Weights(file, folds)
-
-
-def _trained_in(path: Path) -> set[str]:
-    """Read the patients whose lungs a file of weights was trained in, from the JSON beside it."""
-    beside = path.with_suffix(".json")
-    try:
-        places: dict[str, int] = json.loads(beside.read_text(encoding="utf-8"))["places"]["training"]
-    except (OSError, KeyError, ValueError) as error:
-        raise CaseDataMissing(f"{beside} does not say in which lungs {path.name} was trained") from error
-    return {series.split("/", maxsplit=1)[0] for series in places}
 
 
 def _load(path: Path) -> dict[str, Scorer]:

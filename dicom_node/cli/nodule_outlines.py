@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.weights import Weights
 from ai_engine.stages import Segmenter, weight_free, with_sam2
 from dicom_node.cases.splits import check_unseen
-from dicom_node.errors import CaseDataMissing, SplitViolation
+from dicom_node.cli.trained_lungs import SEGMENTER, trained_in
+from dicom_node.errors import SplitViolation
 
 SAM2, GROWING = "the bundled SAM2", "region growing"
 
@@ -56,14 +56,7 @@ class NoduleOutlines:
 
     @cached_property
     def _trained_in(self) -> frozenset[str]:
-        told: dict[str, Any] = self.weights.metadata
-        try:
-            lungs = told["material"]["training"]["lungs"]
-        except KeyError as error:
-            raise CaseDataMissing(
-                f"nothing beside {self.weights.path} says in which lungs it was trained: {error} is missing"
-            ) from error
-        return frozenset(lung.split("/", maxsplit=1)[0] for lung in lungs)
+        return trained_in(self.weights.path, SEGMENTER)
 
     @cached_property
     def _sam2(self) -> Segmenter:

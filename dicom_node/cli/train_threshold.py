@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.errors import WeightsError
-from ai_engine.sam2.weights import Weights, sha256_of
 from dicom_node.cases.splits import LungUse, check_unseen
 from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.cli.trained_lungs import trained_in
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
@@ -36,17 +36,15 @@ def add(networks: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, choose, say, write."""
-    own = _weights(arguments.weights)
-    beside = own.path.with_suffix(".json")
-    if not (own.path.is_file() and beside.is_file()):
-        raise NodeError(
-            f"{own.path} and {beside.name} are not both there: `emerald train encoder --export` writes them"
-        )
-    told: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+    path = encoder_weights.weights_of(arguments.weights).path
+    beside = path.with_suffix(".json")
+    if not (path.is_file() and beside.is_file()):
+        raise NodeError(f"{path} and {beside.name} are not both there: `emerald train encoder --export` writes them")
     try:
-        searched = list(_searched(own, data_of(arguments, "ct-backgrounds/"), told))
+        searched = list(_searched(path, data_of(arguments, "ct-backgrounds/")))
     except WeightsError as error:
         raise NodeError(str(error)) from error
+    told: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
     told["detection"] = fixed(searched, arguments.false_positives)
     beside.write_text(json.dumps(told, indent=1), encoding="utf-8")
     for scan in searched:
@@ -81,13 +79,7 @@ def fixed(searched: "list[Searched]", per_scan: float) -> dict[str, float | int]
     return {"threshold": threshold, "false_positives_per_scan": round(rate, 3), "scans": len(searched)}
 
 
-def _weights(file: Path | None) -> Weights:
-    if file is None:
-        return encoder_weights.weights_of()
-    return encoder_weights.weights_of(file, sha256_of(file) if file.is_file() else "")
-
-
-def _searched(own: Weights, data: Path, told: dict[str, Any]) -> "Iterator[Searched]":
+def _searched(path: Path, data: Path) -> "Iterator[Searched]":
     """Search the validation lungs, none of which the weights may have been trained in."""
     from ai_engine.candidates import Proposer  # noqa: PLC0415 - not to slow other commands down
     from ai_engine.clip.scorer import scorers  # noqa: PLC0415
@@ -95,10 +87,9 @@ def _searched(own: Weights, data: Path, told: dict[str, Any]) -> "Iterator[Searc
     from dicom_node.cases.detection_exams import known_lesions  # noqa: PLC0415
     from dicom_node.cases.lungs import backgrounds  # noqa: PLC0415
 
-    own.check()
-    trained_in = {name.split("/", maxsplit=1)[0] for name in told.get("places", {}).get("training", {})}
-    by = {"text": scorers(own.path)["text"]}
+    seen = trained_in(path)
+    by = {"text": scorers(path)["text"]}
     for lung in backgrounds(data, LungUse.VALIDATION):
-        check_unseen(lung.patient, trained_in)
+        check_unseen(lung.patient, seen)
         exam = Exam(lung.patient, lung.name, lung.volume, known_lesions(data, lung))
         yield judged(exam, proposed(exam, Proposer()), by, pictured=0)["text"].searched

@@ -48,6 +48,18 @@ def test_weights_without_metadata_are_refused(tmp_path: Path, capsys: pytest.Cap
     assert "not both there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("told", [{"places": {"training": {}}}, {"places": {}}, {"sha256": "0" * 64}])
+def test_no_threshold_is_fixed_for_weights_that_may_have_seen_the_lungs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: dict[str, object]
+) -> None:
+    path = encoder_file(tmp_path, 0.4)
+    before = json.dumps({**json.loads(path.with_suffix(".json").read_text()), **told})
+    path.with_suffix(".json").write_text(before)
+    assert main(["train", "threshold", "--weights", str(path), "--data", str(tmp_path)]) == 1
+    assert path.name in capsys.readouterr().err
+    assert path.with_suffix(".json").read_text() == before
+
+
 @needs_data
 @pytest.mark.slow
 def test_a_threshold_is_not_fixed_in_a_lung_that_was_trained_in(
