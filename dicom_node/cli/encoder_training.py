@@ -56,7 +56,7 @@ def train_one(arguments: argparse.Namespace, training: Places, validation: Place
     SettingsError
         That lung is none of those that are trained in.
     TrainingError
-        The run in the folder is of another plan.
+        The run in the folder is of another plan, or learnt from other places.
     """
     check_held_out(training, held_out)
     folder = folder_of(arguments.work, held_out, arguments.text)
@@ -65,14 +65,29 @@ def train_one(arguments: argparse.Namespace, training: Places, validation: Place
     plan = plan_of(arguments, checkpoints.read(folder)["plan"] if cut_off else None, held_out)
     learnt_from = Places(tuple(each for each in training.series if each.patient != held_out))
     run = runs.begin(plan, of_wordings())
+    told = {"training": told_of(learnt_from), "validation": told_of(validation)}
     if cut_off:
+        _check_same_places(folder, told)
         runs.restore(run, folder)
     else:
-        told = {"training": told_of(learnt_from), "validation": told_of(validation)}
         (folder / _BEGUN).write_text(json.dumps({**_circumstances(), "places": told}), encoding="utf-8")
     with _shown() as watch:
         train_run(run, learnt_from, Judged(validation), folder, watch)
     return run
+
+
+def _check_same_places(folder: Path, told: dict[str, Any]) -> None:
+    """Refuse to go on with other data: what is exported names those that the run began with."""
+    begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))["places"]
+    for split, places_now in told.items():
+        changed = [
+            lung for lung in begun[split].keys() | places_now.keys() if begun[split].get(lung) != places_now.get(lung)
+        ]
+        if changed:
+            raise TrainingError(
+                f"the run in {folder} began with other places for {split}, in {', '.join(sorted(changed))}: "
+                "a run whose data changed is another run, and needs another folder"
+            )
 
 
 def said_of(run: runs.Run) -> str:
