@@ -19,7 +19,7 @@ from ai_engine.training.encoder import run as runs
 from ai_engine.training.encoder.loop import Told
 from ai_engine.training.encoder.loop import train as train_run
 from ai_engine.training.encoder.places import Places
-from ai_engine.training.encoder.plan import Plan
+from ai_engine.training.encoder.plan import LENGTH, Plan
 from ai_engine.training.encoder.validation import Judged
 from dicom_node import node
 from dicom_node.cases.lidc_database import Split
@@ -132,11 +132,10 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
 
 
 def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_out: str | None) -> Plan:
-    """Plan of the arguments; a run that goes on keeps its own, but may be made longer."""
-    length = {"steps": arguments.steps, "hours": arguments.hours}
-    asked = {name: value for name, value in length.items() if value is not None}
+    """Plan of the arguments; a run that goes on is as long as it was, unless another length is asked for."""
+    asked = {name: getattr(arguments, name) for name in LENGTH if getattr(arguments, name) is not None}
     if begun is not None:
-        return Plan(**{**begun, **asked})
+        asked = {name: begun[name] for name in LENGTH} | asked
     chosen = {"seed": arguments.seed, "held_out": held_out, "text": arguments.text}
     if arguments.smoke:
         return Plan(**{**_SMOKE, **asked, **chosen})

@@ -7,7 +7,7 @@ import pytest
 
 from ai_engine.errors import TrainingError
 from ai_engine.training.encoder.places import Places
-from dicom_node.cli.encoder_training import train_one
+from dicom_node.cli.encoder_training import plan_of, train_one
 from tests.support.places import some_places
 
 
@@ -38,3 +38,20 @@ def test_a_run_whose_places_changed_is_another_run(work: Path, places: Places) -
         train_one(arguments(work, steps=3), fewer, places, None)
     with pytest.raises(TrainingError, match=r"other places for validation, in site-b"):
         train_one(arguments(work, steps=3), places, fewer, None)
+
+
+@pytest.mark.parametrize(
+    ("other", "refused"),
+    [({"seed": 2}, "seed 1, not 2"), ({"smoke": False}, "batch 16, not 48")],
+    ids=["seed", "batch"],
+)
+def test_a_run_of_another_plan_is_another_run(
+    work: Path, places: Places, other: dict[str, object], refused: str
+) -> None:
+    with pytest.raises(TrainingError, match=refused):
+        train_one(arguments(work, steps=3, **other), places, places, None)
+
+
+def test_a_run_goes_on_as_long_as_it_was_to_be() -> None:
+    begun = plan_of(arguments(Path(), steps=None, hours=2.0, smoke=False), None, None).as_json()
+    assert plan_of(arguments(Path(), steps=None, smoke=False), begun, None).as_json() == begun

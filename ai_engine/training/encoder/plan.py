@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+#: What of a plan may be another when a run goes on.
+LENGTH = ("steps", "hours")
+
 
 class Text(StrEnum):
     """What the text is worth is told by training with it, with its truth dealt out by chance, and without it."""

@@ -17,7 +17,7 @@ from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training.checkpoints import LATEST
 from ai_engine.training.encoder.anchors import Anchors
-from ai_engine.training.encoder.plan import Plan
+from ai_engine.training.encoder.plan import LENGTH, Plan
 
 
 @dataclass
@@ -90,13 +90,14 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
     Raises
     ------
     TrainingError
-        There is no checkpoint, or it is of a run with another plan or other words.
+        There is no checkpoint, or it is of a run with another plan, but for its length, or other words.
     """
     state = checkpoints.read(folder, name)
-    for field_name in ("seed", "batch", "held_out", "text"):
-        was, is_now = state["plan"][field_name], getattr(run.plan, field_name)
-        if was != is_now:
-            raise TrainingError(f"the run in {folder} has {field_name} {was}, not {is_now}")
+    plan = run.plan.as_json()
+    for name_in_plan, was in state["plan"].items():
+        is_now = plan.get(name_in_plan)
+        if name_in_plan not in LENGTH and was != is_now:
+            raise TrainingError(f"the run in {folder} has {name_in_plan} {was}, not {is_now}")
     if tuple(state["words"]) != run.vocabulary.words:
         raise TrainingError(f"the run in {folder} knows other words than this version")
     run.network.load_state_dict(state["network"])
