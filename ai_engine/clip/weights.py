@@ -19,8 +19,6 @@ NAME = "encoder"
 FILE = "encoder.safetensors"
 
 _HERE = Path(__file__).parent / "weights"
-# Where the metadata fix no threshold: the one that had so many false positives per scan in the last validation.
-_FALSE_POSITIVES_PER_SCAN = 4.0
 
 
 @dataclass(frozen=True)
@@ -73,24 +71,22 @@ def version_of(weights: Weights) -> str:
 def operating_point(weights: Weights) -> OperatingPoint:
     """Return the threshold that was fixed on validation lungs.
 
-    It stands under ``detection`` in the metadata (``threshold``, ``false_positives_per_scan``, ``scans``); else that of
-    the last validation is taken, among candidates that were not merged yet: merged they are fewer.
+    It stands under ``detection`` in the metadata (``threshold``, ``false_positives_per_scan``, ``scans``). The curve of
+    the training is no substitute: its false positives are not those of the node's own search.
 
     Raises
     ------
     WeightsError
         The metadata say nothing of a threshold.
     """
-    told = weights.metadata
     try:
-        if "detection" in told:
-            fixed = told["detection"]
-            return OperatingPoint(fixed["threshold"], fixed["false_positives_per_scan"], fixed.get("scans"))
-        threshold = told["curve"][-1]["thresholds"][f"{_FALSE_POSITIVES_PER_SCAN:g}"]
-        return OperatingPoint(threshold, _FALSE_POSITIVES_PER_SCAN, len(told["places"]["validation"]))
-    except (KeyError, IndexError, TypeError) as error:
+        fixed = weights.metadata["detection"]
+        return OperatingPoint(fixed["threshold"], fixed["false_positives_per_scan"], fixed.get("scans"))
+    except (KeyError, TypeError, AttributeError) as error:
         beside = weights.path.with_suffix(".json")
-        raise WeightsError(f"{beside} does not say at which threshold {weights.path.name} detects") from error
+        raise WeightsError(
+            f"{beside} does not say at which threshold {weights.path.name} detects: run `emerald train threshold`"
+        ) from error
 
 
 def vocabulary_of(weights: Weights) -> Vocabulary:

@@ -254,15 +254,14 @@ def test_weights_that_are_not_there_or_not_those_are_refused(tmp_path: Path) -> 
     assert "missing" in without_encoder(weight_free()).names["candidates"]
 
 
-def test_weights_without_a_threshold_are_refused_and_that_of_their_training_is_taken(tmp_path: Path) -> None:
+def test_weights_without_a_threshold_are_refused_whatever_their_training_said(tmp_path: Path) -> None:
     weights = encoder(tmp_path, THRESHOLD)
     beside = weights.path.with_suffix(".json")
-    told = {"curve": [{"thresholds": {"4": 0.9}}], "places": {"validation": {"one": 10, "two": 12}}}
-    beside.write_text(json.dumps(told))
-    assert encoder_weights.operating_point(weights) == encoder_weights.OperatingPoint(0.9, 4.0, 2)
-    beside.write_text("{}")
-    with pytest.raises(WeightsError, match="at which threshold"):
-        with_encoder(weight_free(), weights)
+    curve = {"curve": [{"thresholds": {"4": 0.9}}], "places": {"validation": {"one": 10, "two": 12}}}
+    for told in ({}, curve, {"detection": None}, {"detection": {"threshold": 0.5}}):
+        beside.write_text(json.dumps(told))
+        with pytest.raises(WeightsError, match=r"at which threshold.*emerald train threshold"):
+            with_encoder(weight_free(), weights)
 
 
 def test_weights_that_lack_a_word_which_candidates_are_scored_by_are_refused(tmp_path: Path) -> None:
