@@ -1,6 +1,6 @@
 """Which weights score which lung, so that no lung is scored by a network that saw it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -63,6 +63,15 @@ class Weights:
         if path not in self._loaded:
             self._loaded[path] = _load(path)
         return scorers | self._loaded[path]
+
+    def has_seen(self, patient: str) -> bool:
+        """Tell whether the weights for all lungs were trained in this one, which has none of its own."""
+        return self.file is not None and patient not in self.folds and patient in trained_in(self.file)
+
+    def find_for(self, lungs: Iterable[str]) -> None:
+        """Find what scores some lungs before the first is searched, which takes hours; raises as ``scorers_for``."""
+        for lung in lungs:
+            self.scorers_for(lung)
 
     def lungs(self, data: Path, split: Split) -> Iterator[Background]:
         """Read the lungs to test in: those of the split, and training lungs that have a fold of their own."""

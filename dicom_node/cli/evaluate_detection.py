@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
@@ -16,6 +17,7 @@ from ai_engine.evaluation.detection_gathering import Gathered
 from ai_engine.evaluation.detection_report import DetectionReport, as_json
 from ai_engine.evaluation.detection_tables import markdown
 from dicom_node import node
+from dicom_node.cases.chest_case import case_folders
 from dicom_node.cases.detection_exams import Copy, known_lesions, real_exams
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cli.detection_scorers import Weights, weights_of
@@ -60,6 +62,7 @@ def add(subjects: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the tables and write them."""
     weights = weights_of(arguments.weights, arguments.folds)
+    cases = _Cases.to_search(arguments, weights)
     gathered = Gathered(Proposer())
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
@@ -71,15 +74,35 @@ def run(arguments: argparse.Namespace) -> int:
             for change in _WORSE if number < arguments.worse else ():
                 bar.update(task, description=f"{exam.scan}, {change}")
                 gathered.add_worse(change, copy.worsened(change, arguments.seed), before, scorers)
-        for exam in (
-            () if arguments.no_cases or arguments.split != "test" else real_exams(data_of(arguments, "ct-chest/"))
-        ):
+        for exam in real_exams(cases.folders):
             bar.update(task, description=exam.scan)
             gathered.add_real(exam, weights.scorers_for(exam.lung))
-    report = _report(arguments, weights, gathered)
+    report = _report(arguments, weights, gathered, cases)
     write(report, arguments.out)
     print(markdown(report))
     return 0
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """Folders of the real cases that are searched, and names of those that are not: the weights were trained there."""
+
+    folders: tuple[Path, ...] = ()
+    seen: tuple[str, ...] = ()
+
+    @classmethod
+    def to_search(cls, arguments: argparse.Namespace, weights: Weights) -> "_Cases":
+        """Choose, and find what scores them, before anything is searched."""
+        if arguments.no_cases or arguments.split != "test":
+            return cls()
+        found = case_folders(data_of(arguments, "ct-chest/") / "ct-chest")
+        unseen = tuple(folder for folder in found if not weights.has_seen(folder.name))
+        weights.find_for(folder.name for folder in unseen)
+        return cls(unseen, tuple(folder.name for folder in found if folder not in unseen))
+
+    def facts(self) -> dict[str, str]:
+        """Say which are left out."""
+        return {"real cases left out, as the weights were trained in them": ", ".join(self.seen)} if self.seen else {}
 
 
 def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
@@ -91,6 +114,7 @@ def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
 
     split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
     lungs = list(weights.lungs(data, split))
+    weights.find_for(lung.name for lung in lungs)
     known = {lung.name: known_lesions(data, lung) for lung in lungs}
     renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
     how = Planting(seed=arguments.seed, held_out=weights.held_out)
@@ -101,7 +125,7 @@ def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
             yield Copy(scan, known[lung.name], how.smallest_mm, number)
 
 
-def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered) -> DetectionReport:
+def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered, cases: _Cases) -> DetectionReport:
     facts = {
         "version": node.software_version(),
         "weights": weights.told,
@@ -109,6 +133,7 @@ def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered)
         "hit": "the centre of a candidate lies nearer to that of the nodule than its radius; further candidates on the "
         "same nodule, on one under 4 mm or on an outlined lesion that was there before are neither hits nor false",
         **gathered.facts(),
+        **cases.facts(),
     }
     return DetectionReport(
         _command(arguments), facts, gathered.proposed, gathered.scored, gathered.worse, gathered.real

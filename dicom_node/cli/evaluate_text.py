@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     gathered = _Gathered(asked, plain)
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
-        for copy, mixture in _copies(arguments, asked):
+        for copy, mixture in _copies(arguments, asked, plain):
             exam = copy.exam()
             bar.update(task, description=exam.scan)
             gathered.add(exam, copy, mixture)
@@ -139,12 +139,14 @@ class _Gathered:
         return ranking
 
 
-def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[tuple[Copy, Mixture]]:
+def _copies(arguments: argparse.Namespace, weights: Weights, plain: Weights) -> Iterator[tuple[Copy, Mixture]]:
     """Plant both renderers in turn, with the same outlines in the same lungs."""
     from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
 
     split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
     lungs = [lung for lung in weights.lungs(data, split) if weights.file or lung.patient in weights.folds]
+    for each in (weights, plain):
+        each.find_for(lung.name for lung in lungs)
     known = {lung.name: known_lesions(data, lung) for lung in lungs}
     renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
     how = Planting(PER_SCAN, smallest_mm=DIAMETER_MM[0], seed=arguments.seed, held_out=weights.held_out)
