@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 from ai_engine.composites import Background
@@ -11,7 +10,7 @@ from ai_engine.evaluation.detection import OWN, OwnScore, Scorer
 from dicom_node.cases.lidc_database import Split
 from dicom_node.cases.splits import LUNG_USE_FOR, LungUse, check_unseen
 from dicom_node.cli.trained_lungs import trained_in
-from dicom_node.errors import SettingsError
+from dicom_node.errors import CaseDataMissing, SettingsError
 
 _SUFFIX = ".safetensors"
 
@@ -74,14 +73,28 @@ class Weights:
             self.scorers_for(lung)
 
     def lungs(self, data: Path, split: Split) -> Iterator[Background]:
-        """Read the lungs to test in: those of the split, and training lungs that have a fold of their own."""
-        from dicom_node.cases.lungs import backgrounds  # noqa: PLC0415 - not to slow other commands down
+        """Read the lungs to test in: those of the split, and training lungs that have a fold of their own.
 
-        own = backgrounds(data, LUNG_USE_FOR[split])
-        if not self.folds:
-            return own
-        training = backgrounds(data, LungUse.TRAINING)
-        return chain(own, (lung for lung in training if lung.patient in self.folds))
+        With folds alone only the lungs that have one: elsewhere nothing of what is judged would score.
+
+        Raises
+        ------
+        CaseDataMissing
+            There is none.
+        """
+        from dicom_node.cases.lungs import backgrounds, names  # noqa: PLC0415 - not to slow other commands down
+
+        own = None if self.file is not None or not self.folds else self._with_fold(names(data, LUNG_USE_FOR[split]))
+        training = self._with_fold(names(data, LungUse.TRAINING))
+        if own == training == set():
+            raise CaseDataMissing(f"no lung below {data} is one that --folds names: {', '.join(self.folds)}")
+        if own != set():
+            yield from backgrounds(data, LUNG_USE_FOR[split], own)
+        if training:
+            yield from backgrounds(data, LungUse.TRAINING, training)
+
+    def _with_fold(self, lungs: Iterable[str]) -> set[str]:
+        return {lung for lung in lungs if lung.split("/", maxsplit=1)[0] in self.folds}
 
 
 def weights_of(file: Path | None, folder: Path | None) -> Weights:

@@ -50,7 +50,7 @@ def add(subjects: Commands) -> None:
         "--folds",
         type=Path,
         metavar="DIR",
-        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too",
+        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too (without --weights those alone)",
     )
     parser.add_argument("--weights-without-text", type=Path, metavar="FILE", help="as --weights, trained without text")
     parser.add_argument("--folds-without-text", type=Path, metavar="DIR", help="as --folds, trained without text")
@@ -144,7 +144,7 @@ def _copies(arguments: argparse.Namespace, weights: Weights, plain: Weights) -> 
     from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
 
     split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
-    lungs = [lung for lung in weights.lungs(data, split) if weights.file or lung.patient in weights.folds]
+    lungs = list(weights.lungs(data, split))
     for each in (weights, plain):
         each.find_for(lung.name for lung in lungs)
     known = {lung.name: known_lesions(data, lung) for lung in lungs}
