@@ -45,7 +45,8 @@ def add(subjects: Commands) -> None:
         "--folds",
         type=Path,
         metavar="DIR",
-        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too (without --weights those alone)",
+        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too "
+        "(without --weights those alone)",
     )
     parser.add_argument(
         "--split",

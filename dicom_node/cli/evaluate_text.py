@@ -50,7 +50,8 @@ def add(subjects: Commands) -> None:
         "--folds",
         type=Path,
         metavar="DIR",
-        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too (without --weights those alone)",
+        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too "
+        "(without --weights those alone)",
     )
     parser.add_argument("--weights-without-text", type=Path, metavar="FILE", help="as --weights, trained without text")
     parser.add_argument("--folds-without-text", type=Path, metavar="DIR", help="as --folds, trained without text")
