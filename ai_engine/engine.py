@@ -187,7 +187,9 @@ class Engine:
         beside = self._tier.beside
         if beside is None:
             return detected
-        scores = beside.scorer.score(scene, [found.candidate for found in detected])
+        scores = beside.scores(scene, [found.candidate for found in detected])
+        if scores is None:
+            return detected
         return [
             replace(found, published={beside.name: float(score)}) for found, score in zip(detected, scores, strict=True)
         ]
@@ -288,6 +290,8 @@ def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None, quest
     settings = {type(stage).__name__: _settings(stage) for stage in (tier.lungs, tier.detector, tier.segmenter)}
     if tier.scoring is not None:
         settings[type(tier.scoring).__name__] = _settings(tier.scoring)
+    if tier.beside is not None:
+        settings[type(tier.beside).__name__] = _settings(tier.beside)
     asked = None if prompt is None else {type(prompt).__name__: asdict(prompt)}
     facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold, asked, question.text], sort_keys=True)
     return Algorithm(

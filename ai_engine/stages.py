@@ -4,8 +4,10 @@ A stage is a frozen dataclass: its fields are its settings, and they go into the
 that do not compare (``field(compare=False)``), such as the place of a file.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -15,12 +17,12 @@ from ai_engine.candidates.prompted import is_faint
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.prompt import Prompt as Question
 from ai_engine.clip.prompt import understand
-from ai_engine.clip.published import Published, PublishedScorer
+from ai_engine.clip.published import Published, PublishedScorer, revision_of
 from ai_engine.clip.scorer import TextScorer
 from ai_engine.clip.vocabulary import LONGEST, Vocabulary, of_wordings, split
 from ai_engine.clip.weights import OperatingPoint
 from ai_engine.describe import faint_share
-from ai_engine.domain import Candidate, Channel, CtVolume, ScoredBy, Segment
+from ai_engine.domain import Candidate, Channel, CtVolume, FloatArray, ScoredBy, Segment
 from ai_engine.errors import UnknownWords, WeightsMissing
 from ai_engine.lungs import Lungs, ThresholdLungs
 from ai_engine.sam2.confidence import Confidence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ai_engine.clip.loading import Loaded as LoadedEncoder
     from ai_engine.sam2.loading import Loaded
 
+_LOG = logging.getLogger(__name__)
 
 # A nodule with more ground glass than this inside its outline is subsolid.
 _SUBSOLID_SHARE = 0.25
@@ -121,10 +124,32 @@ def _of_kind(candidate: Candidate, *, is_faint: bool) -> Candidate:
 
 @dataclass(frozen=True)
 class Beside:
-    """A published network whose scores are shown beside ours and decide nothing (``published.WEIGHT``)."""
+    """A published network whose scores are shown beside ours and decide nothing.
+
+    Attributes
+    ----------
+    name, revision : str
+        Of the network: its folder, and the SHA-256 of what is in it.
+    """
 
     name: str
+    revision: str
     scorer: PublishedScorer = field(compare=False, repr=False)
+
+    def scores(self, scene: Scene, candidates: Sequence[Candidate]) -> FloatArray | None:
+        """Score candidates, (n,) float64; None where the network fails: a job does not, for what decides nothing."""
+        try:
+            return self.scorer.score(scene, candidates)
+        except Exception as error:  # a network that others wrote and a site converted can raise anything
+            if type(error) not in self._told:
+                self._told.add(type(error))
+                _LOG.warning("the published network %s gives no scores: %s: %s", self.name, type(error).__name__, error)
+            return None
+
+    @cached_property
+    def _told(self) -> set[type[Exception]]:
+        """Keep what was logged: the next job would say the same."""
+        return set()
 
 
 @dataclass(frozen=True)
@@ -236,10 +261,20 @@ def without_encoder(tier: Tier) -> Tier:
 
 
 def with_published(tier: Tier, folder: Path) -> Tier:
-    """Give a tier that shows the scores of a published network beside ours; raises ``WeightsMissing``."""
+    """Give a tier that shows the scores of a published network beside ours.
+
+    Raises
+    ------
+    WeightsMissing, WeightsError
+        There is no such network, or it cannot be read. It is loaded when the first scene comes.
+    """
     if not (folder / "config.json").is_file():
         raise WeightsMissing(f"there is no network at {folder}")
-    return replace(tier, beside=Beside(folder.name, PublishedScorer(_published_loader(folder))))
+    # the reports that name it are written in ASCII
+    name, revision = folder.name.encode("ascii", "replace").decode(), revision_of(folder)
+    shown = {"published": f"{name} ({revision[:12]}), shown beside the score"}
+    beside = Beside(name, revision, PublishedScorer(_published_loader(folder)))
+    return replace(tier, names=tier.names | shown, beside=beside)
 
 
 def _after(names: dict[str, str], first: dict[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ Their weights are read from a folder that the site has (``transformers``: a ``CL
 such as BiomedCLIP converted); nothing is fetched. In the score they have the weight 0 until a site calibrates them.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -121,6 +122,25 @@ def planes(volume: CtVolume, candidate: Candidate) -> list[Float32Array]:
         grey = np.clip((hu - low) / (high - low), 0, 1)
         pictures.append(np.asarray(grey if axis == 0 else grey[::-1], dtype=np.float32))  # the head is up
     return pictures
+
+
+def revision_of(folder: Path) -> str:
+    """Hash the weights, settings and words in a folder: SHA-256, the same wherever the folder lies.
+
+    Raises
+    ------
+    WeightsError
+        They cannot be read.
+    """
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    digest = hashlib.sha256()
+    try:
+        for path in (*weights, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.txt"))):
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be read: {error}") from error
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> Published:

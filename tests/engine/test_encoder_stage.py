@@ -35,7 +35,7 @@ from ai_engine.errors import UnknownWords, WeightsCorrupt, WeightsError, Weights
 from ai_engine.geometry import turn_of
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.scene import Scene, scene_of
-from ai_engine.stages import Beside, Tier, weight_free, with_encoder, without_encoder
+from ai_engine.stages import Beside, Tier, weight_free, with_encoder, with_published, without_encoder
 from dicom_node.cases.lungs import read_crop
 from tests.support.data import data_dir, needs_data
 from tests.support.encoder import N_SCANS, PER_SCAN, encoder
@@ -295,11 +295,41 @@ def never() -> Published:
 
 
 def test_a_published_network_is_shown_beside_ours_and_decides_nothing(chest: CtVolume) -> None:
-    tier = replace(weight_free(), beside=Beside("published-clip", Half(never)))
+    tier = replace(weight_free(), beside=Beside("published-clip", "1a2b", Half(never)))
     shown, plain = (Engine(tier=each).analyse(chest, NOBODY) for each in (tier, weight_free()))
     assert [finding.published_scores for finding in shown.findings] == 2 * [{"published-clip": 0.5}]
     assert [identity(each) for each in shown.findings] == [identity(each) for each in plain.findings]
-    assert shown.algorithm == plain.algorithm
+
+
+@pytest.mark.parametrize("error", [WeightsError("broken"), OSError(5, "read"), RuntimeError("shape"), MemoryError()])
+def test_a_published_network_that_fails_is_logged_once_and_fails_no_job(
+    chest: CtVolume, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Published:
+        raise error
+
+    engine = Engine(tier=replace(weight_free(), beside=Beside("published-clip", "1a2b", PublishedScorer(broken))))
+    plain = Engine().analyse(chest, NOBODY)
+    for _ in range(2):
+        found = engine.analyse(chest, NOBODY)
+        assert [identity(each) for each in found.findings] == [identity(each) for each in plain.findings]
+        assert not any(finding.published_scores for finding in found.findings)
+    (told,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "published-clip" in told.getMessage()
+    assert type(error).__name__ in told.getMessage()
+
+
+def test_the_algorithm_names_the_published_network_and_what_is_in_its_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "published-clip" for name in ("one", "same", "other")]
+    for folder, weights in zip(folders, (b"1", b"1", b"2"), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(weights)
+    one, same, other = (Engine(tier=with_published(weight_free(), folder)).algorithm for folder in folders)
+    assert one == same
+    assert one.stages["published"].startswith("published-clip (")
+    assert one.stages["published"] != other.stages["published"]
+    assert len({each.digest for each in (one, other, Engine().algorithm)}) == 3
 
 
 class OnlyVolume:
