@@ -97,12 +97,12 @@ class Judged:
     Attributes
     ----------
     searched : Searched
-    false_positives : tuple of FalsePositive
-        The best of them, with pictures.
+    false_positives : tuple of (Candidate, float)
+        All of them with their scores, the best first.
     """
 
     searched: Searched
-    false_positives: tuple[FalsePositive, ...]
+    false_positives: tuple[tuple[Candidate, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,15 +143,14 @@ def proposed(exam: Exam, proposer: Proposer) -> Proposed:
     return Proposed(scene, candidates, matched(exam, candidates, own_scores(list(candidates)))[0], seconds)
 
 
-def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer], pictured: int) -> dict[str, Judged]:
-    """Score the candidates of a scan with every scorer and match them; the best false positives are pictured."""
+def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Judged]:
+    """Score the candidates of a scan with every scorer and match them."""
     results = {}
     for name, scorer in scorers.items():
         scores = np.asarray(scorer.score(found.scene, found.candidates), dtype=np.float64)
         kept = merged(found.candidates, scores, exam.volume.spacing_krc_mm)
         searched, wrong = matched(exam, [found.candidates[i] for i in kept], scores[kept])
-        best = [(found.candidates[kept[i]], float(scores[kept[i]])) for i in wrong[:pictured]]
-        results[name] = Judged(searched, tuple(_pictured(exam, *each) for each in best))
+        results[name] = Judged(searched, tuple((found.candidates[kept[i]], float(scores[kept[i]])) for i in wrong))
     return results
 
 
@@ -208,7 +207,8 @@ def _best(scores: FloatArray) -> float | None:
 _HALF_MM = 30.0
 
 
-def _pictured(exam: Exam, candidate: Candidate, score: float) -> FalsePositive:
+def pictured(exam: Exam, candidate: Candidate, score: float) -> FalsePositive:
+    """Cut a false positive's slice out of its scan."""
     volume = exam.volume
     k, *middle = (round(value) for value in candidate.centre_krc)
     half = np.ceil(_HALF_MM / np.array(volume.spacing_krc_mm[1:])).astype(int)

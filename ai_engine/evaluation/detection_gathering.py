@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ai_engine.candidates import Proposer
+from ai_engine.domain import Candidate
 from ai_engine.errors import NoLungs
-from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged, proposed
+from ai_engine.evaluation.detection import Exam, Judged, Proposed, Scorer, judged, pictured, proposed
 from ai_engine.evaluation.detection_report import RealScan, Worse, pooled, threshold_at_rate
 from ai_engine.evaluation.froc import Searched
 
-# So many false positives of a real scan are pictured even where the threshold lies higher.
-PICTURED = 40
+# Of a real scan all false positives at the threshold are pictured, and so many where nothing planted sets one.
+_WITHOUT_THRESHOLD = 40
 
 Scorers = Mapping[str, Scorer]
 
@@ -35,7 +36,7 @@ class Gathered:
         if found is None:
             return {}
         self.proposed.setdefault(renderer, []).append(found.searched)
-        results = {name: each.searched for name, each in judged(exam, found, scorers, pictured=0).items()}
+        results = {name: each.searched for name, each in judged(exam, found, scorers).items()}
         for name, searched in results.items():
             self.scored.setdefault(name, {}).setdefault(renderer, []).append(searched)
         return results
@@ -46,7 +47,7 @@ class Gathered:
         if found is None or not before:
             return
         pair = self.worse.setdefault(change, Worse({}, {}))
-        for name, each in judged(exam, found, scorers, pictured=0).items():
+        for name, each in judged(exam, found, scorers).items():
             left = {target.name for target in each.searched.targets}
             pair.before.setdefault(name, []).append(_only(before[name], left))
             pair.after.setdefault(name, []).append(each.searched)
@@ -56,13 +57,15 @@ class Gathered:
         found = self._search(exam)
         if found is None:
             return
-        for name, each in judged(exam, found, scorers, PICTURED).items():
-            above = [wrong for wrong in each.false_positives if wrong.score >= self.threshold(name)]
-            self.real.append(RealScan(name, each.searched, tuple(above)))
+        for name, each in judged(exam, found, scorers).items():
+            shown = [pictured(exam, *wrong) for wrong in self._to_show(name, each)]
+            self.real.append(RealScan(name, each.searched, tuple(shown)))
 
-    def threshold(self, scorer: str) -> float:
-        """Return the common threshold; everything is above it where nothing was planted."""
-        return threshold_at_rate(pooled(self.scored[scorer])) if scorer in self.scored else float("-inf")
+    def _to_show(self, scorer: str, found: Judged) -> list[tuple[Candidate, float]]:
+        if scorer not in self.scored:
+            return list(found.false_positives[:_WITHOUT_THRESHOLD])
+        threshold = threshold_at_rate(pooled(self.scored[scorer]))
+        return [(candidate, score) for candidate, score in found.false_positives if score >= threshold]
 
     def facts(self) -> dict[str, str]:
         """Say how many candidates there are, and how long they take."""

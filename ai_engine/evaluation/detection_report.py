@@ -23,7 +23,10 @@ class Worse:
 
 @dataclass(frozen=True, eq=False)
 class RealScan:
-    """A real scan under one scorer; the false positives are all at or above the threshold, with pictures."""
+    """A real scan under one scorer, with pictures of all false positives at or above the threshold.
+
+    Where nothing was planted there is no threshold: then of the best few.
+    """
 
     scorer: str
     searched: Searched

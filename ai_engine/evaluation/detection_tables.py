@@ -119,7 +119,8 @@ def _real(report: DetectionReport) -> Iterator[str]:
     yield (
         "These cases were looked at while the engine was built. Rank: among all candidates of the scan. Most have only "
         "one lesion outlined: a further finding may be a nodule that nobody outlined, and still counts as a false "
-        "positive here; each is shown as a PNG."
+        "positive here; each at the threshold is shown as a PNG (where nothing was planted there is no threshold, and "
+        "the best of each scan are shown)."
     )
     rows: list[Cells] = []
     for each in report.real:

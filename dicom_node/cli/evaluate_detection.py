@@ -34,7 +34,7 @@ def add(subjects: Commands) -> None:
         help="which nodules are found",
         description="Plant nodules of test patients into whole lungs that the scored network never saw, search them, "
         "and print FROC tables; then search the real cases. Writes detection.md, detection.json and a PNG of each "
-        "false positive in a real case.",
+        "false positive in a real case, at the one threshold.",
     )
     add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
@@ -153,7 +153,7 @@ def _command(arguments: argparse.Namespace) -> str:
 
 
 def write(report: DetectionReport, folder: Path) -> None:
-    """Write Markdown, JSON, and a PNG of each false positive of the real cases."""
+    """Write Markdown, JSON, and a PNG of each false positive of the real cases at the threshold."""
     pictures = folder / "false-positives"
     pictures.mkdir(parents=True, exist_ok=True)
     (folder / "detection.md").write_text(markdown(report), encoding="utf-8")

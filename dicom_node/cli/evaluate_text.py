@@ -110,7 +110,7 @@ class _Gathered:
         """Search one scan, ask all prompts of its nodules, and rank its candidates in all ways."""
         found = proposed(exam, Proposer())
         scorers = self.weights.scorers_for(copy.scan.lung)
-        for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung), pictured=0).items():
+        for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung)).items():
             self.ranked.setdefault(name, []).append(each.searched)
         truths = mixture.planted(copy.scan, found.scene.lungs)
         targets = [target.name for target in found.searched.targets]

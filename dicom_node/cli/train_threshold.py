@@ -92,4 +92,4 @@ def _searched(path: Path, data: Path) -> "Iterator[Searched]":
     for lung in backgrounds(data, LungUse.VALIDATION):
         check_unseen(lung.patient, seen)
         exam = Exam(lung.patient, lung.name, lung.volume, known_lesions(data, lung))
-        yield judged(exam, proposed(exam, Proposer()), by, pictured=0)["text"].searched
+        yield judged(exam, proposed(exam, Proposer()), by)["text"].searched

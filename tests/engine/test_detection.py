@@ -15,12 +15,14 @@ from ai_engine.evaluation.detection import (
     Truth,
     judged,
     matched,
+    pictured,
     proposed,
 )
 from ai_engine.evaluation.detection_gathering import Gathered
 from ai_engine.evaluation.detection_pictures import file_name, picture_of
 from ai_engine.evaluation.detection_report import DetectionReport, as_json
 from ai_engine.evaluation.detection_tables import markdown
+from ai_engine.evaluation.froc import Searched, Target
 from tests.support.plain_thorax import plain_thorax
 
 # Spacing 2, 1, 1 mm.
@@ -81,10 +83,10 @@ def exam() -> Exam:
 
 def test_a_scan_is_searched_and_told_of(exam, tmp_path):
     found = proposed(exam, Proposer())
-    best = judged(exam, found, {OWN: OwnScore()}, pictured=5)[OWN]
+    best = judged(exam, found, {OWN: OwnScore()})[OWN]
     assert [target.name for target in best.searched.targets] == ["ball"]
     assert best.searched.targets[0].score is not None
-    wrong = best.false_positives[0]
+    wrong = pictured(exam, *best.false_positives[0])
     near = np.array(wrong.candidate.centre_krc) * exam.volume.spacing_krc_mm
     other = np.array([19.5 * 2.5 + 20, 119.5 * 1.4 - 10, 119.5 * 1.4 - 70])
     assert np.linalg.norm(near - other) < 7, "the ball that nobody told of is the best false positive"
@@ -120,3 +122,27 @@ def test_the_report_holds_every_lung_stage_and_real_lesion(exam):
     assert plain["figures"][OWN]["6 mm and more"]["4"] == 1.0
     assert plain["real"][0]["targets"][0]["name"] == "ball"
     assert len(gathered.real[0].false_positives) <= 4, "no more are above the threshold for 4 in a scan"
+
+
+class Even:
+    """Scores all candidates alike."""
+
+    def score(self, scene, candidates):
+        return np.zeros(len(candidates))
+
+
+@pytest.mark.slow
+def test_every_false_positive_of_a_real_scan_is_shown_that_is_at_the_threshold():
+    balls = [
+        (side * (70 + x), y, z, 6)
+        for side in (1, -1)
+        for x in (-15, 5)
+        for y in (-40, -20, 0, 20)
+        for z in (-25, 0, 25)
+    ]
+    gathered, scorers = Gathered(Proposer()), {"even": Even()}
+    gathered.scored["even"] = {"A": [Searched("lung", "scan", (Target("ball", None, 10.0, 0.0),), ())]}
+    gathered.add_real(Exam("many", "many 1", plain_thorax(balls), ()), scorers)
+    (real,) = gathered.real
+    assert len(real.searched.false_positives) > 40
+    assert len(real.false_positives) == len(real.searched.false_positives)
