@@ -357,6 +357,8 @@ class Algorithm:
         Stage name -> what runs there, for example ``{"segmentation": "region growing (no weights)"}``.
     prompt : str
         What was asked for: it chooses what is reported, never what is searched. Empty where a person pointed.
+    prompt_names_lobe : bool
+        Whether a lobe is asked for, or excluded: where lobes are not told apart, the report says what stands for them.
     scored_by : ScoredBy or None
         The encoder; None where the detector that needs no weights decides by itself.
     """
@@ -367,6 +369,7 @@ class Algorithm:
     digest: str
     stages: dict[str, str]
     prompt: str = "lung nodule"
+    prompt_names_lobe: bool = False
     scored_by: ScoredBy | None = None
 
 

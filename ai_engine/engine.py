@@ -301,6 +301,7 @@ def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None, quest
         digest=hashlib.sha256(facts.encode()).hexdigest(),
         stages=tier.names,
         prompt=question.text if prompt is None else "",
+        prompt_names_lobe=question.names_lobe and prompt is None,
         scored_by=tier.scoring.named(threshold) if tier.scoring else None,
     )
 

@@ -58,6 +58,11 @@ class Prompt:
         known = Vocabulary(tuple(sorted(nouns | (neutral - _MEANT))))
         return not known.unknown(self.words)
 
+    @property
+    def names_lobe(self) -> bool:
+        """Whether it asks for a lobe, or excludes one; a zone is none."""
+        return any(place.is_lobe for place in (*self.places, *self.not_in))
+
     def allows(self, diameter_mm: float, location: Location) -> bool:
         """Tell whether size and place are what is asked for."""
         right_place = not self.places or any(place.holds(location) for place in self.places)

@@ -160,7 +160,7 @@ def _evaluations(report: StudyReport, context: ObjectContext) -> Iterator[Datase
     yield from map(_comment, report.record)
     yield from (text(Is.CONTAINED, codes.HISTORY, item) for item in report.used)
     if report.analysed and context.algorithm.prompt:
-        yield _comment(words.asked_for(context.algorithm.prompt, [each.analysis for each in report.analysed]))
+        yield _comment(words.asked_for(context.algorithm, [each.analysis for each in report.analysed]))
     if report.missing:
         yield _comment(f"Not known of the patient: {', '.join(report.missing)}.")
     yield from map(_comment, _origin(context))

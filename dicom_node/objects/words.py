@@ -1,12 +1,9 @@
 """The findings in plain words, for the reader of the report: every number here is also a coded item."""
 
-import re
 from collections.abc import Sequence
 
-from ai_engine.domain import Analysis, Category, Finding, Location, RiskScore, ScoredBy
+from ai_engine.domain import Algorithm, Analysis, Category, Finding, Location, RiskScore, ScoredBy
 from dicom_node.objects.tracking import TrackedFinding
-
-_LOBES = re.compile(r"\b(lobes?|r[uml]l|l[ul]l)\b")
 
 
 def nodule(each: TrackedFinding) -> str:
@@ -92,11 +89,11 @@ def _highest_score(found: Sequence[TrackedFinding]) -> str:
     return f"; highest detection score {highest.tracked.identifier}, {highest.finding.detection_score:.3g}"
 
 
-def asked_for(prompt: str, analyses: Sequence[Analysis]) -> str:
+def asked_for(algorithm: Algorithm, analyses: Sequence[Analysis]) -> str:
     """Return what was asked for, and what that means."""
-    said = f'Asked for: "{prompt}". The whole of the lungs was searched; the prompt chooses what is reported.'
+    said = f'Asked for: "{algorithm.prompt}". The whole of the lungs was searched; the prompt chooses what is reported.'
     found = (finding for analysis in analyses for finding in (*analysis.findings, *analysis.others))
-    if _LOBES.search(prompt.lower()) and any(finding.location.lobe is None for finding in found):
+    if algorithm.prompt_names_lobe and any(finding.location.lobe is None for finding in found):
         return f"{said} Lobes were not found: for each the third of the lung where most of it lies was taken."
     return said
 

@@ -177,6 +177,22 @@ def test_the_algorithm_names_the_encoder_its_threshold_and_the_prompt(scoring: T
     assert (algorithm.prompt, algorithm.family) == (NARROW, "bundled")
 
 
+@pytest.mark.parametrize(
+    ("asked", "names_lobe"),
+    [
+        ("nodules in RUL", True),
+        ("nodules outside the left lower lobe", True),
+        ("nodules in the upper lobes of the right lung", True),
+        ("nodules in the right upper zone", False),
+        ("lobular nodules", False),
+    ],
+)
+def test_the_algorithm_tells_whether_a_lobe_was_understood(scoring: Tier, asked: str, names_lobe: bool) -> None:
+    engine = Engine(tier=scoring, asked=asked)
+    assert engine.algorithm.prompt_names_lobe is names_lobe
+    assert not engine.prompted(PointPrompt(1, 2, 3)).algorithm.prompt_names_lobe
+
+
 def test_a_threshold_of_the_site_has_no_false_positives_that_are_known(scoring: Tier) -> None:
     by = Engine(0.5, scoring).algorithm.scored_by
     assert by is not None

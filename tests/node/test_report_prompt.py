@@ -1,5 +1,7 @@
 """What the results say of a prompt and of the encoder's score, read back from the objects."""
 
+from dataclasses import replace
+
 from pydicom import Dataset
 
 from dicom_node.findings import findings_as_json
@@ -76,6 +78,14 @@ def test_a_narrow_prompt_is_said_with_the_count_of_what_else_was_found() -> None
     (other,) = [text for text in said if text.startswith("NOT LISTED HERE")]
     assert "1 other finding above threshold, the largest with 5.9 mm" in other
     assert "left upper lobe" in other
+
+
+def test_nothing_is_said_of_lobes_where_none_was_asked_for() -> None:
+    series = synthetic_ct.series()
+    masks = [ball(series.volume, at[:3], at[3]) for at in MASKS_AT]
+    zone = replace(SCORED, prompt="nodules in the right upper zone, lobes apart", prompt_names_lobe=False)
+    (sr,) = case(series, [], masks, context(algorithm=zone), 1).of_kind("sr")
+    assert not any("Lobes were not found" in text for text in texts(sr))
 
 
 def test_where_nothing_is_what_was_asked_for_the_report_does_not_say_that_nothing_was_found() -> None:

@@ -39,6 +39,7 @@ SCORED = replace(
     ALGORITHM,
     family="bundled",
     prompt="ground-glass nodules in the right upper lobe over 6 mm",
+    prompt_names_lobe=True,
     scored_by=ScoredBy("Emerald image-text encoder", "0.1.0", SHA256, 0.71, 2.5, 2),
 )
 _BROCK = RiskScore(
