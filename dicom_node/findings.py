@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ai_engine.domain import Algorithm, RiskScore
+from ai_engine.domain import Algorithm, RiskScore, ScoredBy
 from dicom_node.objects.composite import ObjectContext, Tracked
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
 
@@ -29,6 +29,19 @@ def findings_of(saved: object) -> Iterator[Json]:
     """Yield the findings that ``findings_as_json`` told of; none where nothing was analysed."""
     if isinstance(saved, dict):
         yield from saved["findings"]
+
+
+def scored_by_of(detection: Json) -> ScoredBy | None:
+    """Return what scored, of the ``detection`` that ``findings_as_json`` told of."""
+    encoder = detection["encoder"]
+    if encoder is None:
+        return None
+    return ScoredBy(
+        **encoder,
+        threshold=detection["threshold"],
+        false_positives_per_scan=detection["false_positives_per_scan_at_threshold"],
+        n_scans=detection["validation_scans"],
+    )
 
 
 def _tracked(finding: Json) -> Tracked:

@@ -6,7 +6,8 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from dicom_node.findings import Json
+from dicom_node.findings import Json, scored_by_of
+from dicom_node.objects.words import threshold
 
 
 def console() -> Console:
@@ -41,11 +42,9 @@ def detection_in_words(told: Json) -> Iterator[tuple[str, str]]:
         return
     if detection["prompt"]:
         yield "asked for", detection["prompt"]
-    if encoder := detection["encoder"]:
-        per_scan = detection["false_positives_per_scan_at_threshold"]
-        known = "set at this site" if per_scan is None else f"{per_scan:g} false positives per scan in validation lungs"
-        words = f"threshold {detection['threshold']:.3g} ({known}; a score is no probability)"
-        yield "scored by", f"{encoder['name']} {encoder['version']}, weights {encoder['sha256'][:12]}, {words}"
+    if by := scored_by_of(detection):
+        words = f"{threshold(by)}; a score is no probability"
+        yield "scored by", f"{by.name} {by.version}, weights {by.sha256[:12]}, {words}"
     if others := sum(series["found_but_not_asked_for"] for series in told["series"]):
         yield "found, but not asked for", str(others)
 
