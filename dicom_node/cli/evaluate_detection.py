@@ -13,7 +13,7 @@ from ai_engine.candidates import Proposer
 from ai_engine.composites.domain import Renderer
 from ai_engine.evaluation import detection_pictures
 from ai_engine.evaluation.crops import CHANGES
-from ai_engine.evaluation.detection_gathering import Gathered
+from ai_engine.evaluation.detection_gathering import Gathered, Search
 from ai_engine.evaluation.detection_report import DetectionReport, as_json
 from ai_engine.evaluation.detection_tables import markdown
 from dicom_node import node
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the tables and write them."""
     weights = weights_of(arguments.weights, arguments.folds)
     cases = _Cases.to_search(arguments, weights)
-    gathered = Gathered(Proposer())
+    gathered = Gathered(Search(Proposer()))
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
         for number, copy in enumerate(_copies(arguments, weights)):

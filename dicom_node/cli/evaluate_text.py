@@ -13,7 +13,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from ai_engine.candidates import Proposer
 from ai_engine.clip.ensembles import By
 from ai_engine.composites.domain import Renderer
-from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged, proposed
+from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged
+from ai_engine.evaluation.detection_gathering import Search
 from ai_engine.evaluation.froc import Searched
 from ai_engine.evaluation.language import Answered, Asked, Planted, answered
 from ai_engine.evaluation.language_prompts import asked_of
@@ -99,6 +100,7 @@ class _Gathered:
 
     weights: Weights
     without_text: Weights
+    search: Search = field(default_factory=lambda: Search(Proposer()))
     outlines: NoduleOutlines = field(default_factory=NoduleOutlines)
     asked: list[Asked] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
@@ -108,7 +110,9 @@ class _Gathered:
 
     def add(self, exam: Exam, copy: Copy, mixture: Mixture) -> None:
         """Search one scan, ask all prompts of its nodules, and rank its candidates in all ways."""
-        found = proposed(exam, Proposer())
+        found = self.search.of(exam)
+        if found is None:
+            return
         scorers = self.weights.scorers_for(copy.scan.lung)
         for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung)).items():
             self.ranked.setdefault(name, []).append(each.searched)
@@ -170,6 +174,7 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
         f"shows is the truth: {_numbers(gathered)}; {gathered.unclear} that do not show what was painted are left out",
         "asked at": "the best-scored candidate on each nodule, as the node would; outlined (in lungs that SAM2 was "
         f"trained in by region growing): {gathered.outlines.told()}",
+        **gathered.search.facts(),
     }
     return LanguageReport(_command(arguments), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked)
 

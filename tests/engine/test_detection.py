@@ -18,7 +18,7 @@ from ai_engine.evaluation.detection import (
     pictured,
     proposed,
 )
-from ai_engine.evaluation.detection_gathering import Gathered
+from ai_engine.evaluation.detection_gathering import Gathered, Search
 from ai_engine.evaluation.detection_pictures import file_name, picture_of
 from ai_engine.evaluation.detection_report import DetectionReport, as_json
 from ai_engine.evaluation.detection_tables import markdown
@@ -100,7 +100,7 @@ def test_a_scan_is_searched_and_told_of(exam, tmp_path):
 
 @pytest.mark.slow
 def test_the_report_holds_every_lung_stage_and_real_lesion(exam):
-    gathered = Gathered(Proposer())
+    gathered = Gathered(Search(Proposer()))
     scorers = {OWN: OwnScore()}
     before = gathered.add_planted(exam, "A", scorers)
     gathered.add_worse("blurred", exam, before, scorers)
@@ -140,7 +140,7 @@ def test_every_false_positive_of_a_real_scan_is_shown_that_is_at_the_threshold()
         for y in (-40, -20, 0, 20)
         for z in (-25, 0, 25)
     ]
-    gathered, scorers = Gathered(Proposer()), {"even": Even()}
+    gathered, scorers = Gathered(Search(Proposer())), {"even": Even()}
     gathered.scored["even"] = {"A": [Searched("lung", "scan", (Target("ball", None, 10.0, 0.0),), ())]}
     gathered.add_real(Exam("many", "many 1", plain_thorax(balls), ()), scorers)
     (real,) = gathered.real
