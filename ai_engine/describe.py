@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from ai_engine.domain import (
+    SOLID_ABOVE_HU,
     Candidate,
     Channel,
     CtVolume,
@@ -20,8 +21,6 @@ from ai_engine.domain import (
 from ai_engine.lungs import LEFT, RIGHT, Lungs
 from ai_engine.scene import Scene
 
-# Solid is what hides the vessels in it; the usual limit between ground glass and solid.
-SOLID_ABOVE_HU = -300.0
 # Vessels that cross ground glass in the outer lung are thinner than this: a solid part is not.
 SOLID_PART_FROM_MM = 4.0
 # Nodules denser than this all through, without contrast medium, are calcified (Siegelman, Radiology 160, 1986: 164 HU).

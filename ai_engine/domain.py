@@ -182,6 +182,10 @@ class Segment:
         return whole
 
 
+# Solid is what hides the vessels in it; the usual limit between ground glass and solid.
+SOLID_ABOVE_HU = -300.0
+
+
 class NoduleType(StrEnum):
     """Attenuation class as Lung-RADS and Brock use it."""
 

@@ -6,10 +6,8 @@ Words are learnt from, and judged by, what a reader could see: a type that the p
 import numpy as np
 from scipy import ndimage
 
-from ai_engine.domain import BoolArray, HuArray, NoduleType
+from ai_engine.domain import SOLID_ABOVE_HU, BoolArray, HuArray, NoduleType
 
-# Solid is what hides the vessels in it; the usual limit between ground glass and solid.
-SOLID_ABOVE_HU = -300.0
 # Below this size readers do not tell part-solid from the others (Fleischner Society, Radiology 2017;284:228).
 PART_SOLID_FROM_MM = 6.0
 # A smaller solid part is not measured, let alone named (Bankier, Radiology 2017;285:584).
@@ -31,11 +29,20 @@ def visible_type(
     ----------
     hu, mask : (k, r, c) int16, bool
         The scan, or a crop of it, and the planted outline.
+    spacing_krc_mm : tuple of float
+        Distance of voxel centres along k, r and c.
     diameter_mm : float
         Of the outline.
     painted : NoduleType
         What the renderer painted.
+
+    Raises
+    ------
+    ValueError
+        The outline is empty.
     """
+    if not mask.any():
+        raise ValueError("the outline of a planted nodule holds no voxel")
     faint, core_mm = _parts(hu, mask, spacing_krc_mm)
     has_glass, has_core = faint >= FAINT_FROM, core_mm >= CORE_FROM_MM
     shown = {

@@ -22,6 +22,12 @@ def seen(diameter_mm: float, core_mm: float, painted: NoduleType, vessel_mm: flo
     return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted)
 
 
+def test_an_outline_without_voxels_is_refused() -> None:
+    nothing = np.zeros((8, 8, 8), dtype=bool)
+    with pytest.raises(ValueError, match="no voxel"):
+        visible_type(np.full((8, 8, 8), LUNG, dtype=np.int16), nothing, SPACING, 10.0, SOLID)
+
+
 @pytest.mark.parametrize("diameter_mm", [8, 12, 20])
 def test_a_core_in_ground_glass_is_part_solid(diameter_mm: float) -> None:
     assert seen(diameter_mm, 0.6 * diameter_mm, PART_SOLID) is PART_SOLID
