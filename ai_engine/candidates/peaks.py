@@ -15,8 +15,8 @@ from ai_engine.candidates.blobs import Scale, highest_near, responses
 from ai_engine.domain import BoolArray, FloatArray
 from ai_engine.grid import Float32Array
 
-# Two places nearer than this share of the smaller one's diameter are one; small ones need at least this much room.
-APART, LEAST_APART_MM = 0.5, 4.0
+# Two places nearer than this share of the smaller one's diameter are one, and any two that are nearer than so many mm.
+APART, LEAST_APART_MM = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def apart(found: list[Peak], step_mm: float, most: int) -> list[Peak]:
         if n == most:
             break
         distances = np.linalg.norm((places[:n] - peak.at) * step_mm, axis=1)
-        room = np.maximum(APART * np.minimum(sizes[:n], peak.diameter_mm), APART * LEAST_APART_MM)
+        room = np.maximum(APART * np.minimum(sizes[:n], peak.diameter_mm), LEAST_APART_MM)
         if not (distances < room).any():
             places[n], sizes[n] = peak.at, peak.diameter_mm
             kept.append(peak)
