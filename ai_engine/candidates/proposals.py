@@ -1,4 +1,4 @@
-"""A generous list of suspicious places, for a scorer to judge: ``propose`` is what the encoder sees and is trained on.
+"""A generous list of suspicious places, for a scorer to judge: what the encoder sees and is trained on.
 
 Four searches, each with a quota of its own, since their scores do not compare: round places, masses, patches of ground
 glass, and small ones, for which less is opened away. Nothing is grown here and no shape is refused.
@@ -49,7 +49,14 @@ class Proposer:
     small_faint: GroundGlassSearch = field(default_factory=lambda: GroundGlassSearch(vessel_mm=4.0, rim_mm=2.0))
 
     def propose(self, scene: Scene) -> list[Candidate]:
-        """Propose candidates, channel by channel, best first within each; centres on the turned grid."""
+        """Propose candidates, channel by channel, best first within each.
+
+        Returns
+        -------
+        list of Candidate
+            With channel, centre on the turned grid (``centre_krc``), diameter, and the search's own score, which
+            compares within one channel only.
+        """
         fine = scene.fine
         image = filled_outside(fine.hu, fine.hull, scene.parenchyma_hu)
         found = peaks(image, fine.hull, (fine.grid.step_mm, SMOOTHING_MM), self.diameters_mm, self.minimum_hu)
@@ -83,18 +90,6 @@ class Proposer:
         step = scene.coarse.grid.step_mm
         dense, _, _ = search.dense(scene)
         return apart(peaks(dense, scene.coarse.hull, (step, 0.0), diameters_mm, self.minimum_share), step, n)
-
-
-def propose(scene: Scene) -> list[Candidate]:
-    """Propose the candidates of a scene that a scorer is to judge.
-
-    Returns
-    -------
-    list of Candidate
-        With channel, centre on the turned grid (``centre_krc``), diameter, and the search's own score, which compares
-        within one channel only; channel by channel, best first within each.
-    """
-    return Proposer().propose(scene)
 
 
 def own_scores(candidates: list[Candidate]) -> list[float]:

@@ -1,7 +1,7 @@
 """Published CLIP and BiomedCLIP beside ours: the same question, put to networks that saw photographs and figures.
 
 Their weights are read from a folder that the site has (``transformers``: a ``CLIPModel``, or a vision-text dual encoder
-such as BiomedCLIP converted); nothing is fetched. In the score they have the weight 0 until a site calibrates them.
+such as BiomedCLIP converted); nothing is fetched. They are shown only: the score is not computed from them.
 """
 
 import hashlib
@@ -18,9 +18,6 @@ from ai_engine.domain import Candidate, CtVolume, FloatArray
 from ai_engine.errors import WeightsError, WeightsMissing
 from ai_engine.grid import Float32Array, Grid
 from ai_engine.scene import Scene
-
-# Share of a published network in the detection score.
-WEIGHT = 0.0
 
 # What is shown: the candidate with its surroundings, not less than this (ai.md 2.4), in the lung window.
 _TIMES_DIAMETER, _LEAST_MM, _MOST_MM = 2.5, 32.0, 90.0
@@ -69,12 +66,9 @@ class PublishedScorer:
     ----------
     load : callable
         Gives the network; called once, when the first scene comes.
-    prompt : str
-        Stands first among the wordings of a nodule.
     """
 
     load: Callable[[], Published] = field(compare=False)
-    prompt: str = "lung nodule"
 
     @cached_property
     def network(self) -> Published:
@@ -94,9 +88,8 @@ class PublishedScorer:
     def _texts(self) -> tuple[FloatArray, FloatArray]:
         said = "a CT image of a {}"
         others = [phrase for phrases in wordings.STRUCTURES.values() for phrase in phrases[:3]]
-        nodules = list(dict.fromkeys([self.prompt, *wordings.NODULE]))
         read = self.network.texts
-        return read([said.format(each) for each in nodules]), read([said.format(each) for each in others])
+        return read([said.format(each) for each in wordings.NODULE]), read([said.format(each) for each in others])
 
     def _seen(self, volume: CtVolume, candidates: Sequence[Candidate]) -> FloatArray:
         """Mean vector of the three planes through each candidate, (n, dimension)."""

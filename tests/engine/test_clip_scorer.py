@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ai_engine.candidates import propose
+from ai_engine.candidates import Proposer
 from ai_engine.clip import network as clip
 from ai_engine.clip import scorer as clip_scorer
 from ai_engine.clip.ensembles import By, scores
@@ -40,7 +40,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def candidates(scene: Scene) -> list[Candidate]:
-    return propose(scene)[:24]
+    return Proposer().detect(scene)[:24]
 
 
 @needs_data

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from ai_engine.candidates import propose
+from ai_engine.candidates import Proposer
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.patches import views_of
 from ai_engine.clip.published import Published, PublishedScorer
@@ -65,7 +65,7 @@ def set_up(lung: CtVolume, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ti
     """Give a tier that keeps some candidates of the lung, about half of them ground glass to it; and the scene."""
     turned_lung = turn_of(lung).volume(lung)
     scene = scene_of(turned_lung, ThresholdLungs().find(turned_lung))
-    folder, candidates = tmp_path_factory.mktemp("encoder"), propose(scene)
+    folder, candidates = tmp_path_factory.mktemp("encoder"), Proposer().detect(scene)
     tier = with_encoder(weight_free(), encoder(folder, 0.0))
     assert tier.scoring is not None
     threshold = float(np.quantile(tier.scoring.scorer.score(scene, candidates), 1 - ABOVE))

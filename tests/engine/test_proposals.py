@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ai_engine.candidates import Proposer, own_scores, propose
+from ai_engine.candidates import Proposer, own_scores
 from ai_engine.candidates.exits import exits, weighed
 from ai_engine.candidates.peaks import Peak, apart, roundness
 from ai_engine.domain import Candidate, Channel, CtVolume
@@ -48,7 +48,7 @@ def distances_mm(scene: Scene, candidates: list[Candidate], centre: tuple[float,
     ],
 )
 def test_every_kind_of_nodule_is_hit_by_its_search(scene, centre, radius_mm, channel):
-    candidates = [candidate for candidate in propose(scene) if candidate.channel is channel]
+    candidates = [candidate for candidate in Proposer().detect(scene) if candidate.channel is channel]
     near = distances_mm(scene, candidates, centre) < radius_mm
     assert near[:15].any(), "among the first of its channel"
 
@@ -65,7 +65,7 @@ def test_each_search_keeps_its_quota(scene):
 
 
 def test_a_scan_is_always_proposed_the_same(scene):
-    assert propose(scene) == propose(scene)
+    assert Proposer().detect(scene) == Proposer().detect(scene)
 
 
 def test_channels_are_put_in_one_order_by_rank():

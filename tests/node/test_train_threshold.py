@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_engine.candidates import propose
+from ai_engine.candidates import Proposer
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.evaluation.froc import Searched
 from ai_engine.sam2.weights import sha256_of
@@ -82,7 +82,7 @@ def test_the_node_has_as_many_false_positives_as_were_written_beside_the_weights
     scoring = with_encoder(weight_free(), encoder_weights.weights_of(path, sha256_of(path))).scoring
     assert scoring is not None
     found = [
-        scoring.above(scene, propose(scene), scoring.point.threshold)
+        scoring.above(scene, Proposer().detect(scene), scoring.point.threshold)
         for scene in (scene_of(lung.volume, lung.lungs) for lung in backgrounds(data_dir(), LungUse.VALIDATION))
     ]
     assert scoring.point.n_scans == len(found)
