@@ -47,7 +47,10 @@ class Copy:
         changed = CHANGES[change](whole, np.random.default_rng([seed, self.number]))
         k, r, c = changed.spacing_krc_mm
         after = CtVolume(changed.hu, affine_from((0, 0, 0), (0, 0, k), (0, r, 0), (c, 0, 0)), volume.contrast)
-        return self._exam(after, changed.labels, self.known)
+        # the first slab begins where the first slice did, so that their middles differ
+        down_mm = (k - volume.spacing_krc_mm[0]) / 2
+        known = [replace(truth, centre_mm=(truth.centre_mm[0] - down_mm, *truth.centre_mm[1:])) for truth in self.known]
+        return self._exam(after, changed.labels, known)
 
     def _exam(self, volume: CtVolume, labels: UInt8Array, known: Sequence[Truth]) -> Exam:
         name = f"{self.scan.lung}, copy {self.scan.renderer}{self.number}"
