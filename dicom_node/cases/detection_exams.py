@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ai_engine.composites import Background, PlantedScan
+from ai_engine.composites import Background, PlantedNodule, PlantedScan
 from ai_engine.domain import CtVolume, UInt8Array
 from ai_engine.evaluation.crops import CHANGES, Crop
 from ai_engine.evaluation.detection import Exam, Standing, Truth, truth_of
@@ -62,10 +62,14 @@ class Copy:
             outline = segment_of(labels == nodule.number)
             if outline is None:
                 continue
-            name = f"{nodule.patient_id} annotation {nodule.annotation_id}"
-            truth = truth_of(name, outline, volume, nodule.nodule_type)
+            truth = truth_of(name_of(nodule), outline, volume, nodule.nodule_type)
             counts = truth.diameter_mm >= self.smallest_mm
             yield replace(truth, standing=Standing.TARGET if counts else Standing.IGNORED)
+
+
+def name_of(nodule: PlantedNodule) -> str:
+    """Name a planted nodule within its copy: by this its truth and what became of it are put together."""
+    return f"{nodule.patient_id} annotation {nodule.annotation_id}"
 
 
 def real_exam(case: Case) -> Exam:

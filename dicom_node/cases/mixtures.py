@@ -16,6 +16,7 @@ from ai_engine.evaluation.language import Planted
 from ai_engine.evaluation.language_prompts import CALCIFIED
 from ai_engine.evaluation.scores import diameter_mm, segment_of
 from ai_engine.lungs import Lungs
+from dicom_node.cases.detection_exams import name_of
 from dicom_node.cases.lidc_database import Annotation, LidcDatabase, Split
 from dicom_node.cases.shapes import nodule_shapes
 
@@ -61,12 +62,12 @@ class Mixture:
                 yield shape
 
     def planted(self, scan: PlantedScan, lungs: Lungs) -> dict[str, Planted]:
-        """Say what is true of the nodules of a copy, by the names that ``detection_exams.Copy`` gives them.
+        """Say what is true of the nodules of a copy, by ``name_of``, as in the exam of the copy.
 
         A nodule that does not show what was painted is left out: nobody knows what a prompt should make of it.
         """
         return {
-            f"{nodule.patient_id} annotation {nodule.annotation_id}": found
+            name_of(nodule): found
             for nodule in scan.nodules
             if (found := self._planted(scan, nodule, lungs)) is not None
         }
@@ -82,7 +83,7 @@ class Mixture:
             return None
         is_calcified = nodule.annotation_id in self.calcified and shown is not NoduleType.GROUND_GLASS
         return Planted(
-            name=f"{nodule.patient_id} annotation {nodule.annotation_id} in {scan.lung}",
+            name=f"{name_of(nodule)} in {scan.lung}",
             lung=scan.lung.split("/")[0],
             renderer=str(scan.renderer),
             kind=CALCIFIED if is_calcified else str(shown),
