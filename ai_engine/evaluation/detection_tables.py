@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from ai_engine.domain import NoduleType
 from ai_engine.evaluation.detection_report import BAR_MM, RATE, DetectionReport, at_bar, pooled
 from ai_engine.evaluation.froc import Interval, Searched, Target, bootstrapped, curve
-from ai_engine.evaluation.report import band_of, bands
+from ai_engine.evaluation.report import band_of, bands, grouped
 from ai_engine.evaluation.tables import Cells, table
 
-_SHOWN = (1.0, 2.0, 4.0, 8.0)
+#: False positives per scan at which sensitivity is shown.
+SHOWN = (1.0, 2.0, 4.0, 8.0)
 _REACHED = (0.8, 0.9)
 _BAR = f"{BAR_MM:g} mm and more"
 _SEED = 1
@@ -38,7 +39,7 @@ def _candidates(report: DetectionReport) -> Iterator[str]:
     yield table(["candidates", *bands()], [[name, *_by_band(scans, kind, None)] for name, kind in _kinds()])
     lungs = [
         [lung, str(len(mine)), f"{_false_positives(mine):.0f}", _share(_targets(mine, at_bar), None)]
-        for lung, mine in _by_lung(scans).items()
+        for lung, mine in grouped(scans, _lung_of).items()
     ]
     yield table(["lung", "scans", "candidates without a nodule, per scan", f"recall, {_BAR}"], lungs)
 
@@ -54,9 +55,9 @@ def _of_scorer(report: DetectionReport, scorer: str) -> Iterator[str]:
     )
     groups = {"all": report.all_of(scorer)}
     groups |= {f"renderer {renderer}": list(scans) for renderer, scans in report.scored[scorer].items()}
-    groups |= _by_lung(report.all_of(scorer))
+    groups |= grouped(report.all_of(scorer), _lung_of)
     rows = [_row(name, scans, threshold) for name, scans in groups.items()]
-    yield table(["row", "scans", "n", *(f"{rate:g}/scan" for rate in _SHOWN), "CPM", "sens. at one", "FP/scan"], rows)
+    yield table(["row", "scans", "n", *(f"{rate:g}/scan" for rate in SHOWN), "CPM", "sens. at one", "FP/scan"], rows)
     yield f"Sensitivity by size and type at that threshold ({RATE:g} false positives per scan over all); n in brackets."
     scans = report.all_of(scorer)
     yield table(["type", *bands()], [[name, *_by_band(scans, kind, threshold)] for name, kind in _kinds()])
@@ -65,10 +66,14 @@ def _of_scorer(report: DetectionReport, scorer: str) -> Iterator[str]:
 def _row(name: str, scans: Sequence[Searched], threshold: float) -> Cells:
     found = curve(scans, at_bar)
     sensitivity, rate = found.point(threshold)
-    intervals = [bootstrapped(scans, lambda drawn, r=rate: curve(drawn, at_bar).at(r)[1], _SEED) for rate in _SHOWN]  # type: ignore[misc]
+    return [name, str(len(scans)), str(found.n_targets), *intervals(scans), f"{sensitivity:.3f}", f"{rate:.2f}"]
+
+
+def intervals(scans: Sequence[Searched]) -> Cells:
+    """Say the sensitivity from the bar on at each rate of ``SHOWN``, and the CPM, each with its interval."""
+    at_rates = [bootstrapped(scans, lambda drawn, r=rate: curve(drawn, at_bar).at(r)[1], _SEED) for rate in SHOWN]  # type: ignore[misc]
     cpm = bootstrapped(scans, lambda drawn: curve(drawn, at_bar).cpm, _SEED)
-    cells = [_interval(each) for each in (*intervals, cpm)]
-    return [name, str(len(scans)), str(found.n_targets), *cells, f"{sensitivity:.3f}", f"{rate:.2f}"]
+    return [_interval(each) for each in (*at_rates, cpm)]
 
 
 def _stages(report: DetectionReport) -> Iterator[str]:
@@ -169,11 +174,8 @@ def _false_positives(scans: Sequence[Searched]) -> float:
     return sum(len(scan.false_positives) for scan in scans) / max(len(scans), 1)
 
 
-def _by_lung(scans: Sequence[Searched]) -> dict[str, list[Searched]]:
-    lungs: dict[str, list[Searched]] = {}
-    for scan in scans:
-        lungs.setdefault(scan.lung, []).append(scan)
-    return lungs
+def _lung_of(scan: Searched) -> str:
+    return scan.lung
 
 
 def _interval(each: Interval) -> str:

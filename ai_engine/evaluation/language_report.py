@@ -10,7 +10,8 @@ from typing import Any
 
 from ai_engine.evaluation.detection_report import BAR_MM, at_bar
 from ai_engine.evaluation.detection_report import figures as froc_figures
-from ai_engine.evaluation.froc import Interval, Searched, bootstrapped, curve
+from ai_engine.evaluation.detection_tables import SHOWN, intervals
+from ai_engine.evaluation.froc import Searched, curve
 from ai_engine.evaluation.language import About, Answered, Asked, Figures, figures
 from ai_engine.evaluation.language_prompts import KINDS
 from ai_engine.evaluation.report import band_of, bands, grouped
@@ -18,9 +19,6 @@ from ai_engine.evaluation.tables import Cells, table
 
 #: Precision and recall that a prompt should reach.
 BAR = 0.8
-
-_RATES = (1.0, 2.0, 4.0, 8.0)
-_SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +132,8 @@ def _ranked(report: LanguageReport) -> Iterator[str]:
     )
     rows = []
     for name, scans in report.ranked.items():
-        found = curve(scans, at_bar)
-        intervals = [bootstrapped(scans, lambda drawn, r=rate: curve(drawn, at_bar).at(r)[1], _SEED) for rate in _RATES]  # type: ignore[misc]
-        cpm = bootstrapped(scans, lambda drawn: curve(drawn, at_bar).cpm, _SEED)
-        rows.append([name, str(found.n_targets), *(_interval(each) for each in (*intervals, cpm))])
-    yield table(["ranked by", "n", *(f"{rate:g}/scan" for rate in _RATES), "CPM"], rows)
+        rows.append([name, str(curve(scans, at_bar).n_targets), *intervals(scans)])
+    yield table(["ranked by", "n", *(f"{rate:g}/scan" for rate in SHOWN), "CPM"], rows)
 
 
 def _by(asked: Mapping[int, Asked], key: Callable[[Asked], Any]) -> dict[Any, dict[int, Asked]]:
@@ -150,10 +145,6 @@ def _by(asked: Mapping[int, Asked], key: Callable[[Asked], Any]) -> dict[Any, di
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _interval(each: Interval) -> str:
-    return f"{each.value:.3f}" if each.low is None else f"{each.value:.3f} [{each.low:.2f}, {each.high:.2f}]"
 
 
 def as_json(report: LanguageReport) -> dict[str, Any]:
