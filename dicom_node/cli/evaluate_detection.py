@@ -2,15 +2,13 @@
 
 import argparse
 import json
-import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ai_engine.candidates import Proposer
-from ai_engine.composites.domain import Renderer
 from ai_engine.evaluation import detection_pictures
 from ai_engine.evaluation.crops import CHANGES
 from ai_engine.evaluation.detection_gathering import Gathered, Search
@@ -18,10 +16,11 @@ from ai_engine.evaluation.detection_report import DetectionReport, as_json
 from ai_engine.evaluation.detection_tables import markdown
 from dicom_node import node
 from dicom_node.cases.chest_case import case_folders
-from dicom_node.cases.detection_exams import Copy, known_lesions, real_exams
+from dicom_node.cases.detection_exams import real_exams
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cli.detection_scorers import Weights, weights_of
-from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.cli.options import Commands, data_of
+from dicom_node.cli.planted_lungs import add_options, command, copies
 
 # Whole scans in slices of 1 mm would be too large.
 _WORSE = [name for name in CHANGES if name != "slices of 1 mm"]
@@ -36,38 +35,25 @@ def add(subjects: Commands) -> None:
         "and print FROC tables; then search the real cases. Writes detection.md, detection.json and a PNG of each "
         "false positive in a real case, at the one threshold.",
     )
-    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
-    parser.add_argument("--planted", type=int, default=320, metavar="N", help="nodules, over all renderers (320)")
-    parser.add_argument("--renderer", choices=[str(each) for each in Renderer], help="only this one (both)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder that scores")
-    parser.add_argument(
-        "--folds",
-        type=Path,
-        metavar="DIR",
-        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too "
-        "(without --weights those alone)",
-    )
-    parser.add_argument(
-        "--split",
-        default="test",
-        choices=["test", "validation"],
-        help="validation: outlines and lungs that thresholds are set on, instead (test)",
-    )
+    add_options(parser)
     parser.add_argument("--worse", type=int, default=3, metavar="N", help="scans that are also blurred, noisy... (3)")
     parser.add_argument("--no-cases", action="store_true", help="leave the real cases out")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of outlines and places (1)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the tables and write them."""
+    from dicom_node.cases.planted_scans import Planting  # noqa: PLC0415 - not to slow other commands down
+    from dicom_node.cases.shapes import nodule_shapes  # noqa: PLC0415
+
     weights = weights_of(arguments.weights, arguments.folds)
     cases = _Cases.to_search(arguments, weights)
+    how = Planting(seed=arguments.seed, held_out=weights.held_out)
+    shapes = partial(nodule_shapes, LidcDatabase(), Split(arguments.split), seed=arguments.seed)
     gathered = Gathered(Search(Proposer()))
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
-        for number, copy in enumerate(_copies(arguments, weights)):
+        for number, copy in enumerate(copies(arguments, (weights,), how, shapes)):
             exam = copy.exam()
             bar.update(task, description=exam.scan)
             scorers = weights.scorers_for(copy.scan.lung)
@@ -106,26 +92,6 @@ class _Cases:
         return {"real cases left out, as the weights were trained in them": ", ".join(self.seen)} if self.seen else {}
 
 
-def _copies(arguments: argparse.Namespace, weights: Weights) -> Iterator[Copy]:
-    """Plant both renderers in turn, with the same outlines in the same lungs."""
-    if not arguments.planted:
-        return
-    from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
-    from dicom_node.cases.shapes import nodule_shapes  # noqa: PLC0415
-
-    split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
-    lungs = list(weights.lungs(data, split))
-    weights.find_for(lung.name for lung in lungs)
-    known = {lung.name: known_lesions(data, lung) for lung in lungs}
-    renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
-    how = Planting(seed=arguments.seed, held_out=weights.held_out)
-    for renderer in renderers:
-        shapes = nodule_shapes(LidcDatabase(), split, seed=arguments.seed)
-        n = -(-arguments.planted // len(renderers))
-        for number, (scan, lung) in enumerate(planted_scans(shapes, lungs, split, renderer, n, how), start=1):
-            yield Copy(scan, known[lung.name], how.smallest_mm, number)
-
-
 def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered, cases: _Cases) -> DetectionReport:
     facts = {
         "version": node.software_version(),
@@ -137,19 +103,17 @@ def _report(arguments: argparse.Namespace, weights: Weights, gathered: Gathered,
         **cases.facts(),
     }
     return DetectionReport(
-        _command(arguments), facts, gathered.proposed, gathered.scored, gathered.worse, gathered.real
+        command(arguments, "detection", *_chosen(arguments)),
+        facts,
+        gathered.proposed,
+        gathered.scored,
+        gathered.worse,
+        gathered.real,
     )
 
 
-def _command(arguments: argparse.Namespace) -> str:
-    words = ["emerald", "evaluate", "detection", "--out", arguments.out.name, "--planted", str(arguments.planted)]
-    words += ["--renderer", arguments.renderer] if arguments.renderer else []
-    words += ["--weights", arguments.weights.name] if arguments.weights else []
-    words += ["--folds", arguments.folds.name] if arguments.folds else []
-    words += ["--split", arguments.split] if arguments.split != "test" else []
-    words += ["--worse", str(arguments.worse), "--seed", str(arguments.seed)]
-    words += ["--no-cases"] if arguments.no_cases else []
-    return shlex.join(words)
+def _chosen(arguments: argparse.Namespace) -> list[str]:
+    return ["--worse", str(arguments.worse), *(["--no-cases"] if arguments.no_cases else [])]
 
 
 def write(report: DetectionReport, folder: Path) -> None:

@@ -2,9 +2,8 @@
 
 import argparse
 import json
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ai_engine.candidates import Proposer
 from ai_engine.clip.ensembles import By
-from ai_engine.composites.domain import Renderer
 from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged
 from ai_engine.evaluation.detection_gathering import Search
 from ai_engine.evaluation.froc import Searched
@@ -20,12 +18,13 @@ from ai_engine.evaluation.language import Answered, Asked, Planted, answered
 from ai_engine.evaluation.language_prompts import asked_of
 from ai_engine.evaluation.language_report import LanguageReport, as_json, markdown
 from dicom_node import node
-from dicom_node.cases.detection_exams import Copy, known_lesions
+from dicom_node.cases.detection_exams import Copy
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.mixtures import DIAMETER_MM, PER_SCAN, Mixture
 from dicom_node.cli.detection_scorers import Weights, weights_of
 from dicom_node.cli.nodule_outlines import NoduleOutlines
-from dicom_node.cli.options import Commands, add_data, data_of
+from dicom_node.cli.options import Commands
+from dicom_node.cli.planted_lungs import add_options, command, copies
 from dicom_node.errors import SettingsError
 
 #: The head of a network that was trained without any text.
@@ -42,44 +41,29 @@ def add(subjects: Commands) -> None:
         "and recall of each; then rank the same candidates with the text, with the text shuffled between classes, by "
         "the head alone, and by networks trained without text. Writes text.md and text.json.",
     )
-    add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go; made if missing")
-    parser.add_argument("--planted", type=int, default=320, metavar="N", help="nodules, over all renderers (320)")
-    parser.add_argument("--renderer", choices=[str(each) for each in Renderer], help="only this one (both)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder that is asked")
-    parser.add_argument(
-        "--folds",
-        type=Path,
-        metavar="DIR",
-        help="weights that never saw one training lung, as LUNG.safetensors: those lungs are tested in, too "
-        "(without --weights those alone)",
-    )
+    add_options(parser)
     parser.add_argument("--weights-without-text", type=Path, metavar="FILE", help="as --weights, trained without text")
     parser.add_argument("--folds-without-text", type=Path, metavar="DIR", help="as --folds, trained without text")
-    parser.add_argument(
-        "--split",
-        default="test",
-        choices=["test", "validation"],
-        help="validation: outlines and lungs that thresholds are set on, instead (test)",
-    )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of outlines and places (1)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the tables and write them."""
+    from dicom_node.cases.planted_scans import Planting  # noqa: PLC0415 - not to slow other commands down
+
     if arguments.weights is None and arguments.folds is None:
         raise SettingsError("--weights", "say with --weights or --folds which encoder is asked")
     asked = weights_of(arguments.weights, arguments.folds)
     plain = weights_of(arguments.weights_without_text, arguments.folds_without_text)
     _check_same_lungs(asked, plain)
-    gathered = _Gathered(asked, plain)
+    gathered = _Gathered(asked, plain, Mixture(LidcDatabase(), Split(arguments.split), arguments.seed))
+    how = Planting(PER_SCAN, smallest_mm=DIAMETER_MM[0], seed=arguments.seed, held_out=asked.held_out)
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("")
-        for copy, mixture in _copies(arguments, asked, plain):
+        for copy in copies(arguments, (asked, plain), how, gathered.mixture.shapes):
             exam = copy.exam()
             bar.update(task, description=exam.scan)
-            gathered.add(exam, copy, mixture)
+            gathered.add(exam, copy)
     report = _report(arguments, gathered)
     write(report, arguments.out)
     print(markdown(report))
@@ -100,6 +84,7 @@ class _Gathered:
 
     weights: Weights
     without_text: Weights
+    mixture: Mixture
     search: Search = field(default_factory=lambda: Search(Proposer()))
     outlines: NoduleOutlines = field(default_factory=NoduleOutlines)
     asked: list[Asked] = field(default_factory=list)
@@ -108,7 +93,7 @@ class _Gathered:
     unclear: int = 0
     ranked: dict[str, list[Searched]] = field(default_factory=dict)
 
-    def add(self, exam: Exam, copy: Copy, mixture: Mixture) -> None:
+    def add(self, exam: Exam, copy: Copy) -> None:
         """Search one scan, ask all prompts of its nodules, and rank its candidates in all ways."""
         found = self.search.of(exam)
         if found is None:
@@ -116,7 +101,7 @@ class _Gathered:
         scorers = self.weights.scorers_for(copy.scan.lung)
         for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung)).items():
             self.ranked.setdefault(name, []).append(each.searched)
-        truths = mixture.planted(copy.scan, found.scene.lungs)
+        truths = self.mixture.planted(copy.scan, found.scene.lungs)
         targets = [target.name for target in found.searched.targets]
         counted = {name: truths[name] for name in targets if name in truths}
         self.unclear += len(targets) - len(counted)
@@ -144,25 +129,6 @@ class _Gathered:
         return ranking
 
 
-def _copies(arguments: argparse.Namespace, weights: Weights, plain: Weights) -> Iterator[tuple[Copy, Mixture]]:
-    """Plant both renderers in turn, with the same outlines in the same lungs."""
-    from dicom_node.cases.planted_scans import Planting, planted_scans  # noqa: PLC0415 - not to slow other commands
-
-    split, data = Split(arguments.split), data_of(arguments, "ct-chest/")
-    lungs = list(weights.lungs(data, split))
-    for each in (weights, plain):
-        each.find_for(lung.name for lung in lungs)
-    known = {lung.name: known_lesions(data, lung) for lung in lungs}
-    renderers = [Renderer(arguments.renderer)] if arguments.renderer else list(Renderer)
-    how = Planting(PER_SCAN, smallest_mm=DIAMETER_MM[0], seed=arguments.seed, held_out=weights.held_out)
-    for renderer in renderers:
-        mixture = Mixture(LidcDatabase(), split, arguments.seed)
-        n = -(-arguments.planted // len(renderers))
-        scans = planted_scans(mixture.shapes(), lungs, split, renderer, n, how)
-        for number, (scan, lung) in enumerate(scans, start=1):
-            yield Copy(scan, known[lung.name], how.smallest_mm, number), mixture
-
-
 def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageReport:
     low, high = DIAMETER_MM
     facts = {
@@ -176,23 +142,14 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
         f"trained in by region growing): {gathered.outlines.told()}",
         **gathered.search.facts(),
     }
-    return LanguageReport(_command(arguments), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked)
+    return LanguageReport(
+        command(arguments, "text"), facts, gathered.asked, gathered.answers, gathered.lost, gathered.ranked
+    )
 
 
 def _numbers(gathered: _Gathered) -> str:
     there = Counter(each.planted.kind for each in gathered.answers) + gathered.lost
     return ", ".join(f"{n} {kind}" for kind, n in sorted(there.items()))
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    words = ["emerald", "evaluate", "text", "--out", arguments.out.name, "--planted", str(arguments.planted)]
-    words += ["--renderer", arguments.renderer] if arguments.renderer else []
-    paths: Sequence[str] = ("weights", "folds", "weights_without_text", "folds_without_text")
-    for name in paths:
-        if getattr(arguments, name):
-            words += [f"--{name.replace('_', '-')}", getattr(arguments, name).name]
-    words += ["--split", arguments.split] if arguments.split != "test" else []
-    return shlex.join([*words, "--seed", str(arguments.seed)])
 
 
 def write(report: LanguageReport, folder: Path) -> None:
