@@ -1,6 +1,6 @@
 """Sentences: what is said of a place, and what it claims, so that each can be judged against any place's facts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -71,14 +71,6 @@ def said(claims: Sequence[Claim], rng: np.random.Generator) -> Sentence:
     return _joined(before, after, frozenset(claims), wordings.PATTERNS, rng)
 
 
-def paraphrase(claim: Claim, rng: np.random.Generator) -> Sentence:
-    """Say one claim in words that training never joins so; raises ``KeyError`` for a claim without any."""
-    before, after = wordings.HELD_OUT[claim]
-    if before and (not after or rng.random() < 0.5):
-        return _joined([_any(before, rng)], [], frozenset({claim}), wordings.HELD_OUT_PATTERNS, rng)
-    return _joined([], [_any(after, rng)], frozenset({claim}), wordings.HELD_OUT_PATTERNS, rng)
-
-
 def paraphrases(claim: Claim, pattern: str = wordings.HELD_OUT_PATTERNS[0]) -> list[Sentence]:
     """List all held-out wordings of one claim, in one pattern."""
     before, after = wordings.HELD_OUT[claim]
@@ -86,13 +78,6 @@ def paraphrases(claim: Claim, pattern: str = wordings.HELD_OUT_PATTERNS[0]) -> l
     noun = f"{wordings.NODULE[1]}s"
     texts = [f"{phrase} {noun}" for phrase in before] + [f"{noun} {phrase}" for phrase in after]
     return [Sentence(pattern.format(text), claims) for text in texts]
-
-
-def ensemble(claims: Iterable[Claim], n: int, seed: int = 0) -> list[Sentence]:
-    """Draw ``n`` training wordings of the same claims: their mean is steadier than one (Radford 2021, 3.1.4)."""
-    rng = np.random.default_rng(seed)
-    wanted = list(claims)
-    return [said(wanted, rng) for _ in range(n)]
 
 
 def _joined(

@@ -124,15 +124,14 @@ def bootstrapped(
     searched: Sequence[Searched],
     figure: Callable[[Sequence[Searched]], float],
     seed: int,
-    unit: Callable[[Searched], str] = lambda scan: scan.lung,
 ) -> Interval:
-    """Compute a figure and its interval; drawn with replacement are units, by default lungs with all their scans.
+    """Compute a figure and its interval; drawn with replacement are lungs with all their scans.
 
     A single lung is drawn scan by scan: that says nothing of other lungs.
     """
     groups: dict[str, list[Searched]] = {}
     for scan in searched:
-        groups.setdefault(unit(scan), []).append(scan)
+        groups.setdefault(scan.lung, []).append(scan)
     drawable = list(groups.values()) if len(groups) > 1 else [[scan] for scan in searched]
     value = figure(searched)
     if len(drawable) < 2:

@@ -63,7 +63,7 @@ def train_one(arguments: argparse.Namespace, training: Places, validation: Place
     folder.mkdir(parents=True, exist_ok=True)
     cut_off = (folder / checkpoints.LATEST).is_file()
     plan = plan_of(arguments, checkpoints.read(folder)["plan"] if cut_off else None, held_out)
-    learnt_from = Places(tuple(each for each in training.series if each.patient != held_out))
+    learnt_from = training.without(held_out)
     run = runs.begin(plan, of_wordings())
     told = {"training": told_of(learnt_from), "validation": told_of(validation)}
     if cut_off:

@@ -35,6 +35,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     return some_places(tmp_path_factory.mktemp("places"))
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Make few places, for validations that are only to run."""
+    return some_places(tmp_path_factory.mktemp("few"), n=2)
+
+
 def begun(plan: Plan) -> Run:
     return runs.begin(plan, of_wordings())
 
@@ -158,16 +164,16 @@ def test_shuffled_text_deals_the_same_truths_to_other_sentences(places: Places) 
 
 
 def test_a_patient_that_is_left_out_is_not_drawn(tmp_path: Path) -> None:
-    some_places(tmp_path, ("site-a", "site-b/one", "site-b/two"), n=2)
-    left = PlaceFiles(tmp_path).read(without_patient="site-b")
-    assert [series.lung for series in left.series] == ["site-a"]
+    found = some_places(tmp_path, ("site-a", "site-b/one", "site-b/two"), n=2)
+    assert [series.lung for series in found.without("site-b").series] == ["site-a"]
+    assert found.without(None).series == found.series
 
 
-def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, few: Places, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
-    judged = Judged(places, limit=6)
+    judged = Judged(few)
     train(begun(PLAN), places, judged, whole, lambda told: None)
 
     with pytest.raises(KeyboardInterrupt):
@@ -208,9 +214,9 @@ def test_a_few_steps_teach_text_to_find_balls_among_rods(places: Places, tmp_pat
     assert run.curve[-1]["auc"] > 0.9
 
 
-def test_what_is_exported_is_what_is_loaded(places: Places, tmp_path: Path) -> None:
+def test_what_is_exported_is_what_is_loaded(places: Places, few: Places, tmp_path: Path) -> None:
     run = begun(PLAN)
-    train(run, places, Judged(places, limit=4), tmp_path, lambda told: None)
+    train(run, places, Judged(few), tmp_path, lambda told: None)
     metadata = runs.export(tmp_path, checkpoints.BEST, {"commit": "abc"}, tmp_path / "encoder.safetensors")
     assert metadata["commit"] == "abc"
     assert metadata["size"] < 8e6

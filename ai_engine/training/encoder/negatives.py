@@ -4,7 +4,7 @@ The rules read HU and geometry: wall near -> pleura, with bone behind it a rib; 
 branching body -> vessel. What no rule names is kept without a name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,6 @@ from ai_engine.domain import BoolArray, Candidate, FloatArray
 from ai_engine.grid import Float32Array, Grid
 from ai_engine.lungs import RIGHT, Lungs
 from ai_engine.scene import Scene
-
-Proposer = Callable[[Scene], Sequence[Candidate]]
 
 # A cube of 1 mm steps around a place: what grows in it tells its shape.
 _HALF_MM = 14

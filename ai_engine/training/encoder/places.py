@@ -1,6 +1,6 @@
 """Places in lungs with what is known of them, cut out once per series and kept on disk.
 
-A fold leaves a patient's series out by not opening its files; everything else of a run stays the same.
+A fold leaves the series of a patient out (``Places.without``); everything else of a run stays the same.
 """
 
 import json
@@ -33,7 +33,7 @@ class Place:
     lung : str
         Name of the series.
     told : dict
-        What figures are split by: diameter_mm, patient_id, is_sham...; plain values.
+        What figures are split by: kind, diameter_mm, patient_id...; plain values.
     """
 
     fine: NDArray[np.uint8]
@@ -75,10 +75,9 @@ class PlaceFiles:
         part.write_text(json.dumps({"lung": lung, "made_from": made_from, "places": values}), encoding="utf-8")
         os.replace(part, self._named(lung, "json"))
 
-    def read(self, without_patient: str | None = None) -> "Places":
-        """Open all series but those of one patient."""
-        series = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
-        return Places(tuple(each for each in series if each.patient != without_patient))
+    def read(self) -> "Places":
+        """Open all series."""
+        return Places(tuple(self._read(path) for path in sorted(self.folder.glob("*.json"))))
 
     def _read(self, path: Path) -> "Series":
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -122,6 +121,10 @@ class Places:
 
     def __len__(self) -> int:
         return sum(len(each.values) for each in self.series)
+
+    def without(self, patient: str | None) -> "Places":
+        """Leave the series of one patient out; None leaves out none."""
+        return Places(tuple(each for each in self.series if each.patient != patient))
 
     def where(self, kind: str) -> list[tuple[int, int]]:
         """Index (series, place) of all of one kind: ``nodule``, ``sham`` or ``candidate``."""

@@ -100,20 +100,10 @@ class ToldApart:
 
 
 class Judged:
-    """The validation places, read once.
+    """The validation places, read once."""
 
-    Parameters
-    ----------
-    limit : int, optional
-        At most so many of each series, evenly.
-    """
-
-    def __init__(self, places: Places, limit: int | None = None) -> None:
-        self._places = [
-            series.place(i)
-            for series in places.series
-            for i in range(0, len(series.values), max(1, len(series.values) // (limit or len(series.values) or 1)))
-        ]
+    def __init__(self, places: Places) -> None:
+        self._places = [series.place(i) for series in places.series for i in range(len(series.values))]
         self._n_scans = len(places.series)
 
     @cached_property
