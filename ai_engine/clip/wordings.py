@@ -13,7 +13,8 @@ def _claims(attribute: Attribute, phrases: dict[str, tuple[str, ...]]) -> dict[C
     return {Claim(attribute, value): words for value, words in phrases.items()}
 
 
-# Before the noun: "a solid nodule".
+# Before the noun: "a solid nodule". A word such as "completely" stands with several kinds, or with none: were it said of
+# ground glass alone, it would come to mean ground glass.
 BEFORE = {
     **_claims(
         _A.TYPE,
@@ -49,13 +50,10 @@ BEFORE = {
                 "nonsolid",
                 "non-solid",
                 "hazy",
-                "purely ground-glass",
                 "faint ground-glass",
                 "GGO",
                 "ground-glass density",
                 "entirely nonsolid",
-                "completely ground-glass",
-                "completely hazy",
                 "fully nonsolid",
                 "wholly ground-glass",
                 "faint nonsolid",
@@ -67,7 +65,14 @@ BEFORE = {
     **_claims(
         _A.CALCIFICATION,
         {
-            YES: ("calcified", "partly calcified", "calcium containing", "densely calcified", "heavily calcified"),
+            YES: (
+                "calcified",
+                "partly calcified",
+                "calcium containing",
+                "densely calcified",
+                "heavily calcified",
+                "completely calcified",
+            ),
             NO: ("noncalcified", "non-calcified", "uncalcified", "not at all calcified", "not partly calcified"),
         },
     ),
@@ -82,10 +87,16 @@ BEFORE = {
         _A.SPICULATION,
         {YES: ("spiculated", "spiky", "stellate", "markedly spiculated"), NO: ("nonspiculated", "non-spiculated")},
     ),
-    **_claims(_A.LOBULATION, {YES: ("lobulated", "lobular", "markedly lobulated"), NO: ("nonlobulated", "smooth")}),
+    **_claims(
+        _A.LOBULATION,
+        {YES: ("lobulated", "lobular", "markedly lobulated"), NO: ("nonlobulated", "smooth", "completely smooth")},
+    ),
     **_claims(
         _A.SPHERICITY,
-        {"round": ("round", "spherical", "rounded"), "elongated": ("elongated", "linear", "flat", "oblong")},
+        {
+            "round": ("round", "spherical", "rounded", "purely round"),
+            "elongated": ("elongated", "linear", "flat", "oblong", "purely linear"),
+        },
     ),
     **_claims(
         _A.SIZE,
@@ -285,16 +296,22 @@ PATTERNS = (
 )
 
 HELD_OUT = {
-    Claim(_A.TYPE, "solid"): (("completely solid", "purely solid"), ("of homogeneous solid density",)),
+    Claim(_A.TYPE, "solid"): (
+        ("completely solid", "purely solid"),
+        ("of homogeneous solid density", "that is entirely solid"),
+    ),
     Claim(_A.TYPE, "part-solid"): (
-        ("mixed solid and ground-glass", "partially ground-glass"),
+        ("mixed solid and ground-glass", "partially ground-glass", "partially hazy"),
         ("with ground glass around a solid core", "containing a solid part and ground glass"),
     ),
     Claim(_A.TYPE, "ground-glass"): (
         ("purely nonsolid", "faint hazy", "entirely ground-glass"),
-        ("of pure ground-glass attenuation", "with no solid core"),
+        ("of pure ground-glass attenuation", "with no solid core", "that is entirely hazy"),
     ),
-    Claim(_A.CALCIFICATION, YES): (("clearly calcified",), ("with dense calcium", "that is densely calcified")),
+    Claim(_A.CALCIFICATION, YES): (
+        ("clearly calcified",),
+        ("with dense calcium", "that is densely calcified", "containing clear calcification"),
+    ),
     Claim(_A.CALCIFICATION, NO): (("not calcified",), ("without any calcium",)),
     Claim(_A.MARGIN, "sharp"): (("well bounded",), ("with sharply defined borders",)),
     Claim(_A.MARGIN, "fuzzy"): (("poorly bounded",), ("with fuzzy edges",)),

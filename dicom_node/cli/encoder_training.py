@@ -29,7 +29,7 @@ from dicom_node.errors import NodeError, SettingsError
 
 CONFIGURATION = "encoder"
 
-_DEFAULT_STEPS = 2500
+_DEFAULT_STEPS = 3000
 _BEGUN = "begun.json"
 _SMOKE = {"steps": 30, "batch": 16, "warm_up": 5, "validate_every": 15}
 
