@@ -13,8 +13,8 @@ def _claims(attribute: Attribute, phrases: dict[str, tuple[str, ...]]) -> dict[C
     return {Claim(attribute, value): words for value, words in phrases.items()}
 
 
-# Before the noun: "a solid nodule". A word such as "completely" stands with several kinds, or with none: were it said of
-# ground glass alone, it would come to mean ground glass.
+# Before the noun: "a solid nodule". A word such as "completely" stands with several kinds, or with none: were it said
+# of ground glass alone, it would come to mean ground glass.
 BEFORE = {
     **_claims(
         _A.TYPE,
