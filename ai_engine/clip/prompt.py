@@ -5,7 +5,7 @@ filters what is reported, never what is searched.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ai_engine.clip import wordings
@@ -51,7 +51,11 @@ _SIZES = (
 
 _IN = r"(?:,? ?\b(?:in|of|at|on|within|from)\b )?(?:\b(?:the|both|either|each|any)\b )?"
 _PART = r"(?:upper|middle|lower|apical|basal)"
-_LOBES = rf"(?:\b(right|left) )?\b({_PART}(?:(?:,| and| or) {_PART})*) (lobes?|zones?|fields?|thirds?|lung)\b"
+_SIDE = r"(?:right|left)"
+_LOBES = (
+    rf"(?:\b({_SIDE}(?: (?:and|or) (?:the )?{_SIDE})?) )?"
+    rf"\b({_PART}(?:(?:,| and| or) {_PART})*) (lobes?|zones?|fields?|thirds?|lung)\b"
+)
 _SIDES = r"\b(right|left)\b(?:[ -]sided| lungs?| side)?"
 _LUNGS = r"(?:,? ?\b(?:in|of|within)\b )(?:the |both |either |each )*\blungs?\b"
 _ZONES = {
@@ -148,13 +152,17 @@ class Prompt:
 _MEANT = {"whole", "entire", "part", "component", "without"}
 
 
+# Not "non-solid", "without calcification" or "with no solid core": it is plain what those exclude.
+_EXCLUDING = r"\b(?:not|except|excluding|outside|other than|(?<!with )(?<!containing )no)\b"
+
+
 def understand(text: str, vocabulary: Vocabulary) -> Prompt:
     """Read a prompt.
 
     Raises
     ------
     UnknownWords
-        Names the words, or numbers without a unit, that mean nothing to the encoder.
+        Names the words, or numbers without a unit, that mean nothing to the encoder, or what excludes a size or place.
     """
     rest = " ".join(re.sub(r"[\"'?!.;:](?=\s|$)", " ", text).lower().split())
     for short, full in _SHORT.items():
@@ -164,10 +172,18 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
         rest = re.sub(_LEAD + pattern + _TAIL, _taken(kind, sizes), rest)
     places, rest = _places(rest)
     words = _tidied(rest)
+    _check_nothing_excluded(text, words, [*sizes, *places])
     strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", words))
     if strange:
         raise UnknownWords(f"not understood in {text!r}: {', '.join(strange)}")
     return Prompt(text, words or DEFAULT, tuple(sizes), tuple(places))
+
+
+def _check_nothing_excluded(text: str, words: str, limits: Sequence[Sizes | Place]) -> None:
+    """Refuse a "not" beside a size or a place: those were taken out, and what it excludes would be selected."""
+    said = re.search(_EXCLUDING, words)
+    if limits and said:
+        raise UnknownWords(f"{said[0]!r} in {text!r}: beside a size or a place, only what is wanted is understood")
 
 
 def _taken(kind: str, sizes: list[Sizes]) -> Callable[[re.Match[str]], str]:
@@ -203,13 +219,18 @@ def _places(text: str) -> tuple[list[Place], str]:
     """Take the places out of a text."""
     places: list[Place] = []
     for match in re.finditer(_IN + _LOBES, text):
-        side = Laterality(match[1]) if match[1] else None
+        sides = re.findall(_SIDE, match[1] or "") or [""]
         is_lobe = match[3].startswith("lobe")
-        places += [Place(side, _ZONES[part], is_lobe) for part in re.findall(_PART, match[2])]
+        parts = re.findall(_PART, match[2])
+        places += [Place(_side(side), _ZONES[part], is_lobe) for side in sides for part in parts]
     rest = re.sub(_IN + _LOBES, " ", text)
     places += [Place(Laterality(match[1]), None) for match in re.finditer(_IN + _SIDES, rest)]
     rest = re.sub(_IN + _SIDES, " ", rest)
     return places, re.sub(_LUNGS, " ", rest)
+
+
+def _side(word: str) -> Laterality | None:
+    return Laterality(word) if word else None
 
 
 def _tidied(text: str) -> str:
