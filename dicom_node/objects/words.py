@@ -77,14 +77,19 @@ def examination(found: Sequence[TrackedFinding], analysis: Analysis) -> str | No
     if not found:
         return None
     largest = max(found, key=lambda each: each.finding.measurements.mean_diameter_mm)
-    highest = max(found, key=lambda each: each.finding.detection_score)
     is_scored = analysis.algorithm.scored_by is not None
     by_what = "volume times detection score" if is_scored else "volume"
     return (
         f"Examination: {_counted(len(found))}{' above threshold' if is_scored else ''}, ranked by {by_what}; "
-        f"largest {largest.tracked.identifier}, {_size_and_place(largest.finding)}; "
-        f"most suspicious {highest.tracked.identifier}, detection score {highest.finding.detection_score:.3g}."
+        f"largest {largest.tracked.identifier}, {_size_and_place(largest.finding)}"
+        f"{_highest_score(found) if is_scored else ''}."
     )
+
+
+def _highest_score(found: Sequence[TrackedFinding]) -> str:
+    """Name the finding with the highest score; without the encoder the scores of several searches do not compare."""
+    highest = max(found, key=lambda each: each.finding.detection_score)
+    return f"; highest detection score {highest.tracked.identifier}, {highest.finding.detection_score:.3g}"
 
 
 def asked_for(prompt: str, analyses: Sequence[Analysis]) -> str:

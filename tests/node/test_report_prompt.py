@@ -94,9 +94,18 @@ def test_the_examination_is_told_in_one_line() -> None:
     (sr,) = made(None).of_kind("sr")
     (line,) = [text for text in texts(sr) if text.startswith("Examination: 2 findings")]
     assert line.startswith("Examination: 2 findings above threshold, ranked by volume times detection score; largest ")
-    assert "mm mean diameter, right lung, middle third; most suspicious Nodule 1, detection score 0.75." in line
+    assert "mm mean diameter, right lung, middle third; highest detection score Nodule 1, 0.75." in line
     (plain,) = [text for text in texts(made(None, scored=False).of_kind("sr")[0]) if "ranked by volume;" in text]
     assert plain.startswith("Examination: 2 findings, ranked")
+    # scores of several searches do not compare
+    assert "score" not in plain
+    assert plain.endswith("mm mean diameter, right lung, middle third.")
+
+
+def test_suspicion_is_a_word_for_malignancy_alone() -> None:
+    for scored in (True, False):
+        (sr,) = made(None, scored=scored).of_kind("sr")
+        assert not any("suspicious" in text for text in texts(sr))
 
 
 def test_a_study_that_was_not_analysed_was_not_searched() -> None:
