@@ -64,6 +64,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_order():
     assert generator.label_free(attributes(1), seed=4) != generator.label_free(attributes(1), seed=3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     program = (
         "from tests.emr.test_synth import attributes, generator, hl7_messages, AT;"

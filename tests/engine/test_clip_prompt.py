@@ -179,3 +179,22 @@ def test_words_that_choose_are_not_plain(text: str) -> None:
 @pytest.mark.parametrize("text", ["lung nodules", "show all pulmonary nodules", "any lesion of the lung", "over 6 mm"])
 def test_words_that_only_say_nodule_are_plain(text: str) -> None:
     assert asked(text).is_plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["non-solid nodules over 6 mm", "nodules with no solid core in the left lung", "nodules not larger than 1 cm"],
+)
+def test_what_excludes_something_else_is_understood(text: str) -> None:
+    prompt = asked(text)
+    assert prompt.sizes or prompt.places
+
+
+def test_lobes_of_both_sides_are_named_once() -> None:
+    for text in ("nodules in the right and left upper lobes", "nodules in the left or the right upper lobe"):
+        prompt = asked(text)
+        assert {(each.laterality, each.zone) for each in prompt.places} == {
+            (Laterality.RIGHT, Zone.UPPER),
+            (Laterality.LEFT, Zone.UPPER),
+        }
+        assert prompt.is_plain

@@ -71,6 +71,8 @@ def test_a_thorough_look_does_not_depend_on_how_the_patient_lies(scene: Scene, c
         assert np.allclose(one.head, other.head, atol=1e-3) == is_thorough
 
 
+@needs_data
+@pytest.mark.slow
 def test_all_ways_to_rank_come_from_one_file(scene: Scene, candidates: list[Candidate], tmp_path: Path) -> None:
     loaded = by_chance(3)
     save(loaded.network, loaded.vocabulary, tmp_path / "encoder.safetensors")

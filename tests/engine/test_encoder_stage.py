@@ -291,6 +291,7 @@ def test_weights_that_lack_a_word_which_candidates_are_scored_by_are_refused(tmp
         encoder_weights.vocabulary_of(encoder_weights.weights_of(path, "0" * 64))
 
 
+@pytest.mark.slow
 def test_one_place_that_several_searches_proposed_is_one_finding(scoring: Tier, chest: CtVolume) -> None:
     analysis = Engine(0.0, scoring).analyse(chest, NOBODY)
     centres = np.array([finding.candidate.centre_krc for finding in analysis.findings]) * chest.spacing_krc_mm
@@ -310,6 +311,7 @@ def never() -> Published:
     raise AssertionError("no network is needed here")
 
 
+@pytest.mark.slow
 def test_a_published_network_is_shown_beside_ours_and_decides_nothing(chest: CtVolume) -> None:
     tier = replace(weight_free(), beside=Beside("published-clip", "1a2b", Half(never)))
     shown, plain = (Engine(tier=each).analyse(chest, NOBODY) for each in (tier, weight_free()))

@@ -228,6 +228,7 @@ def test_an_answer_that_nothing_is_there_is_none(subject):
     assert answer(replace(subject, scene=scene), WEIGHT_FREE, BoxPrompt(32, (50, 60), (64, 74))) is None
 
 
+@pytest.mark.slow
 def test_all_that_is_asked_of_a_composite(composite, lungs):
     composed = Composed([WEIGHT_FREE], seed=1, n_degraded=1)
     for _ in range(2):

@@ -91,6 +91,7 @@ def test_the_lungs_are_cut_where_the_volume_says(build, cut):
     assert seen[0] == ("bottom" in cut)
 
 
+@pytest.mark.slow
 def test_it_has_the_attenuations_of_a_chest():
     phantom = thorax((120, 64, 64), (2.5, 5.6, 5.6), 1)
     hu = phantom.volume.hu

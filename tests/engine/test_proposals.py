@@ -64,6 +64,7 @@ def test_each_search_keeps_its_quota(scene):
         assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_scan_is_always_proposed_the_same(scene):
     assert Proposer().detect(scene) == Proposer().detect(scene)
 

@@ -126,6 +126,7 @@ def test_a_checkpoint_of_another_seed_is_refused(composites: list[Composite], tm
         checkpoints.load(begun(Plan(seed=4, steps=4)), tmp_path)
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_what_the_node_loads(composites: list[Composite], tmp_path: Path) -> None:
     run = begun(PLAN)
     train(run, Material(composites, composites[:2]), tmp_path, lambda told: None)
