@@ -90,8 +90,8 @@ class GroundGlassSearch:
             1 where it is, else 0; HU without vessels; HU of the lung around each point.
         """
         level = scene.coarse
-        opened = _without_vessels(level, scene.parenchyma_hu, self.vessel_mm)
-        around = _surroundings(opened, level, scene.parenchyma_hu, self.surroundings_mm / level.grid.step_mm)
+        opened = without_vessels(level, scene.parenchyma_hu, self.vessel_mm)
+        around = surroundings(opened, level, scene.parenchyma_hu, self.surroundings_mm / level.grid.step_mm)
         inner = ndimage.distance_transform_edt(level.hull) * level.grid.step_mm > self.rim_mm
         dense = inner & (opened > around + self.denser_by_hu) & (opened < self.below_hu)
         return dense.astype(np.float32), opened, around
@@ -121,13 +121,14 @@ class GroundGlassSearch:
         )
 
 
-def _without_vessels(level: Level, lung_hu: float, vessel_mm: float) -> Float32Array:
+def without_vessels(level: Level, lung_hu: float, vessel_mm: float) -> Float32Array:
+    """HU of a level, (k, r, c), after a grey opening; outside the lungs that of the lung."""
     size = max(round(vessel_mm / level.grid.step_mm), 1)
     return ndimage.grey_opening(filled_outside(level.hu, level.hull, lung_hu), size=(size, size, size))
 
 
-def _surroundings(opened: Float32Array, level: Level, lung_hu: float, sigma: float) -> Float32Array:
-    """Mean density of the aerated lung around each point."""
+def surroundings(opened: Float32Array, level: Level, lung_hu: float, sigma: float) -> Float32Array:
+    """Mean density of the aerated lung around each point, (k, r, c); ``sigma`` in grid points."""
     aerated = (level.hull & (opened < -600)).astype(np.float32)
     weight = ndimage.gaussian_filter(aerated, sigma, truncate=2.5)
     total = ndimage.gaussian_filter(opened * aerated, sigma, truncate=2.5)

@@ -1,7 +1,7 @@
 """A generous list of suspicious places, for a scorer to judge: what the encoder sees and is trained on.
 
-Four searches, each with a quota of its own, since their scores do not compare: round places, masses, patches of ground
-glass, and small ones, for which less is opened away. Nothing is grown here and no shape is refused.
+Four searches, each with a quota of its own, since their scores do not compare: round places, masses, faint patches, and
+faint places so small that less must be opened away. Nothing is grown here and no shape is refused.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from itertools import count
 
 from ai_engine.candidates.blobs import filled_outside
 from ai_engine.candidates.exits import weighed
-from ai_engine.candidates.ground_glass import GroundGlassSearch
+from ai_engine.candidates.faint import FaintSearch
 from ai_engine.candidates.peaks import Peak, apart, peaks
 from ai_engine.domain import Candidate, Channel
 from ai_engine.grid import Float32Array, Grid
@@ -17,6 +17,14 @@ from ai_engine.scene import SMOOTHING_MM, Scene
 
 # So many times the quota of round places is looked at more closely.
 LOOKED_AT = 4
+
+
+def _faint() -> FaintSearch:
+    return FaintSearch(is_fine=False, vessel_mm=6.0, smoothing_mm=0.8, denser_by_hu=100.0, below_hu=-100.0)
+
+
+def _small_faint() -> FaintSearch:
+    return FaintSearch(is_fine=True, vessel_mm=3.0, smoothing_mm=1.0, denser_by_hu=60.0, below_hu=-300.0)
 
 
 @dataclass(frozen=True)
@@ -27,26 +35,23 @@ class Proposer:
     ----------
     solid, ground_glass, small_ground_glass, mass : int
         At most so many of each search; the two for ground glass share a channel.
-    diameters_mm, faint_diameters_mm, small_faint_diameters_mm : tuple of float
-        Range searched in HU, and in the share of voxels as dense as ground glass.
-    minimum_hu, minimum_share : float
-        Contrast of an ideal ball that answers as strongly, in either search.
+    diameters_mm : tuple of float
+        Range searched in HU.
+    minimum_hu : float
+        Contrast of an ideal ball that answers as strongly.
     mass_from_mm : float
         Round places of this size and more are masses.
     """
 
     solid: int = 400
-    ground_glass: int = 80
-    small_ground_glass: int = 120
+    ground_glass: int = 150
+    small_ground_glass: int = 200
     mass: int = 40
     diameters_mm: tuple[float, float] = (4.0, 60.0)
-    faint_diameters_mm: tuple[float, float] = (8.0, 60.0)
-    small_faint_diameters_mm: tuple[float, float] = (6.0, 20.0)
     minimum_hu: float = 150.0
-    minimum_share: float = 0.1
     mass_from_mm: float = 20.0
-    faint: GroundGlassSearch = field(default_factory=GroundGlassSearch)
-    small_faint: GroundGlassSearch = field(default_factory=lambda: GroundGlassSearch(vessel_mm=4.0, rim_mm=2.0))
+    faint: FaintSearch = field(default_factory=_faint)
+    small_faint: FaintSearch = field(default_factory=_small_faint)
 
     def propose(self, scene: Scene) -> list[Candidate]:
         """Propose candidates, channel by channel, best first within each.
@@ -79,17 +84,10 @@ class Proposer:
 
     def _faint(self, scene: Scene) -> list[Peak]:
         """Find patches in both searches; what both find is one."""
-        large = self._patches(scene, self.faint, self.faint_diameters_mm, self.ground_glass)
-        small = self._patches(scene, self.small_faint, self.small_faint_diameters_mm, self.small_ground_glass)
+        large = self.faint.search(scene, self.ground_glass)
+        small = self.small_faint.search(scene, self.small_ground_glass)
         both = sorted([*large, *small], key=lambda peak: -peak.score)
         return apart(both, scene.coarse.grid.step_mm, len(both))
-
-    def _patches(
-        self, scene: Scene, search: GroundGlassSearch, diameters_mm: tuple[float, float], n: int
-    ) -> list[Peak]:
-        step = scene.coarse.grid.step_mm
-        dense, _, _ = search.dense(scene)
-        return apart(peaks(dense, scene.coarse.hull, (step, 0.0), diameters_mm, self.minimum_share), step, n)
 
 
 def own_scores(candidates: list[Candidate]) -> list[float]:

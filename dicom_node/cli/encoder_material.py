@@ -25,14 +25,14 @@ from dicom_node.cli.training_material import Sources, composites
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 # Changes whenever places are cut another way: caches of another version are cut again.
-CUT = 2
+CUT = 3
 
 _VALIDATION_SEED = 7
 _N_VALIDATION = 400
 _VARIATIONS = {Split.TRAINING: Variation(2, is_varied=True), Split.VALIDATION: Variation(1, is_varied=False)}
 # Training sees more of what is no nodule than a search proposes: there are few lungs.
 _PROPOSERS = {
-    Split.TRAINING: Proposer(solid=1000, ground_glass=300, mass=150),
+    Split.TRAINING: Proposer(solid=1000, ground_glass=300, small_ground_glass=400, mass=150),
     Split.VALIDATION: Proposer(),
 }
 _SMOKE = {"composites": 24, "validation": 12, "shapes": 60, "lungs": 2, "negatives": 60}
