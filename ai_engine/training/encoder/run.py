@@ -85,10 +85,13 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
     """
     state = checkpoints.read(folder, name)
     plan = run.plan.as_json()
-    for name_in_plan, was in state["plan"].items():
-        is_now = plan.get(name_in_plan)
-        if name_in_plan not in LENGTH and was != is_now:
-            raise TrainingError(f"the run in {folder} has {name_in_plan} {was}, not {is_now}")
+    others = [
+        f"{each} {was}, not {plan.get(each)}"
+        for each, was in state["plan"].items()
+        if each not in LENGTH and was != plan.get(each)
+    ]
+    if others:
+        raise TrainingError(f"the run in {folder} has {'; '.join(others)}")
     if tuple(state["words"]) != run.vocabulary.words:
         raise TrainingError(f"the run in {folder} knows other words than this version")
     run.network.load_state_dict(state["network"])
