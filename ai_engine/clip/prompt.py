@@ -54,6 +54,10 @@ _PART = r"(?:upper|middle|lower|apical|basal)"
 _LOBES = rf"(?:\b(right|left) )?\b({_PART}(?:(?:,| and| or) {_PART})*) (lobes?|zones?|fields?|thirds?|lung)\b"
 _SIDES = r"\b(right|left)\b(?:[ -]sided| lungs?| side)?"
 _LUNGS = r"(?:,? ?\b(?:in|of|within)\b )(?:the |both |either |each )*\blungs?\b"
+# A part of a nodule is named first: "solid component of ..."; "nodules with a solid component" chooses nodules.
+_LEADING = r"(?:(?:find|show|report|list|me|please|all|any|each|every|only|the|an?|there|is|are) )*"
+_PART_FIRST = _LEADING + r"((?:(?:solid|dense|soft|tissue) )+(?:component|core|part)s?)(?: (?:of|in|within) (.+))?$"
+_WHOLE_FIRST = _LEADING + r"(whole|entire) (?:of )?(?:the )?(.+)$"
 _ZONES = {
     "upper": Zone.UPPER,
     "apical": Zone.UPPER,
@@ -123,12 +127,15 @@ class Prompt:
         All of them must hold.
     places : tuple of Place
         One of them must hold; none is anywhere.
+    part : str
+        The part of each nodule that is to be outlined, as it was named; empty where none was.
     """
 
     text: str
     words: str
     sizes: tuple[Sizes, ...] = ()
     places: tuple[Place, ...] = ()
+    part: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -163,11 +170,21 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
     for kind, pattern in _SIZES:
         rest = re.sub(_LEAD + pattern + _TAIL, _taken(kind, sizes), rest)
     places, rest = _places(rest)
+    part, rest = _part(_tidied(rest))
     words = _tidied(rest)
-    strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", words))
+    strange = (*vocabulary.unknown(f"{part} {words}"), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", f"{part} {words}"))
     if strange:
         raise UnknownWords(f"not understood in {text!r}: {', '.join(strange)}")
-    return Prompt(text, words or DEFAULT, tuple(sizes), tuple(places))
+    return Prompt(text, words or DEFAULT, tuple(sizes), tuple(places), part)
+
+
+def _part(text: str) -> tuple[str, str]:
+    """Part "solid component of part-solid nodules" into the part and the nodules; the part is empty without one."""
+    if found := re.match(_PART_FIRST, text):
+        return found[1], found[2] or ""
+    if found := re.match(_WHOLE_FIRST, text):
+        return f"{found[1]} nodule", found[2]
+    return "", text
 
 
 def _taken(kind: str, sizes: list[Sizes]) -> Callable[[re.Match[str]], str]:

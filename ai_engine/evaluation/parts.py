@@ -82,7 +82,7 @@ def _judged(
     composite: Composite, by: str, part: Part, wording: str, mask: BoolArray, truths: Mapping[Part, BoolArray]
 ) -> Judged:
     (other,) = (each for each in Part if each is not part)
-    name = f"{composite.annotation_id} in {composite.lung}, {composite.seed}"
+    name = f"{composite.annotation_id} in {composite.lung}, renderer {composite.renderer}, {composite.seed}"
     dices = dice(truths[part], mask), dice(truths[other], mask)
     return Judged(name, composite.patient_id, str(composite.renderer), by, part, wording, *dices)
 

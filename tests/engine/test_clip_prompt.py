@@ -93,3 +93,22 @@ def test_words_that_choose_are_not_plain(text: str) -> None:
 @pytest.mark.parametrize("text", ["lung nodules", "show all pulmonary nodules", "any lesion of the lung", "over 6 mm"])
 def test_words_that_only_say_nodule_are_plain(text: str) -> None:
     assert asked(text).is_plain
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "words"),
+    [
+        ("solid component of part-solid nodules", "solid component", "part-solid nodules"),
+        ("show the dense cores of nodules in the right upper lobe over 6 mm", "dense cores", "nodules"),
+        ("soft tissue part", "soft tissue part", "lung nodule"),
+        ("the entire part-solid nodules over 8 mm", "entire nodule", "part-solid nodules"),
+        ("whole nodule", "whole nodule", "nodule"),
+        ("part solid nodules", "", "part solid nodules"),
+        ("nodules with a solid component", "", "nodules with a solid component"),
+        ("entirely solid nodules", "", "entirely solid nodules"),
+        ("lung nodule", "", "lung nodule"),
+    ],
+)
+def test_a_part_is_named_before_the_nodules(text: str, part: str, words: str) -> None:
+    prompt = asked(text)
+    assert (prompt.part, prompt.words) == (part, words)
