@@ -109,7 +109,8 @@ def validate(adapter: nn.Module, lesson: Lesson) -> dict[str, float]:
     Returns
     -------
     dict
-        ``dice_3d``: the mean of both parts; and of each part ``named`` and ``other``.
+        ``dice_3d``: the mean of both parts; ``difference``: by how much it exceeds that with the other part; and of
+        each part ``named`` and ``other``.
     """
     adapter.eval()
     told: dict[str, float] = {}
@@ -117,8 +118,8 @@ def validate(adapter: nn.Module, lesson: Lesson) -> dict[str, float]:
         dices = [_dices(adapter, lesson, number, part) for number in range(len(lesson.validation.examples))]
         named, other = np.mean(dices, axis=0)
         told |= {f"{part.name.lower()}_named": float(named), f"{part.name.lower()}_other": float(other)}
-    dice = float(np.mean([value for name, value in told.items() if name.endswith("_named")]))
-    return {name: round(value, 4) for name, value in {"dice_3d": dice, **told}.items()}
+    named, other = (float(np.mean([told[f"{part.name.lower()}_{of}"] for part in PARTS])) for of in ("named", "other"))
+    return {name: round(v, 4) for name, v in {"dice_3d": named, "difference": named - other, **told}.items()}
 
 
 def _dices(adapter: nn.Module, lesson: Lesson, number: int, part: Part) -> tuple[float, float]:
@@ -137,13 +138,13 @@ def _dice(found: Tensor, truth: Tensor) -> float:
 
 
 def _look(run: Run, lesson: Lesson, folder: Path, log: journal.Journal) -> None:
-    """Validate the average of the weights and keep it if it is the best so far."""
+    """Validate the average of the weights; the best so far is kept: where the named part stands out most."""
     if run.curve and run.curve[-1]["step"] == run.step:
         return
     run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **validate(run.average, lesson)})
     log.write(**run.curve[-1])
-    if run.curve[-1]["dice_3d"] > run.best_dice:
-        run.best_dice = run.curve[-1]["dice_3d"]
+    if run.curve[-1]["difference"] > run.best_dice:
+        run.best_dice = run.curve[-1]["difference"]
         checkpoints.save(run, folder, BEST)
     checkpoints.save(run, folder)
     journal.plot(journal.read(folder)).save(folder / "curve.png")
