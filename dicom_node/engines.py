@@ -13,6 +13,7 @@ from ai_engine.sam2.weights import Weights
 from ai_engine.stages import (
     Tier,
     weight_free,
+    with_adapter,
     with_encoder,
     with_published,
     with_sam2,
@@ -39,7 +40,7 @@ def engine_for(settings: EngineSettings, models_dir: Path) -> Engine:
         The weights are missing, or not what they should be. If the settings allow it, missing ones are replaced by
         the tier without weights, which says so. Or the prompt is not understood.
     """
-    tier = _detecting(_outlining(settings, models_dir), settings)
+    tier = _naming_parts(_detecting(_outlining(settings, models_dir), settings), settings, models_dir)
     try:
         if settings.published_encoder is not None:
             tier = with_published(tier, settings.published_encoder)
@@ -63,6 +64,17 @@ def _detecting(tier: Tier, settings: EngineSettings) -> Tier:
         return without_encoder(tier)
     except WeightsError as error:
         raise SettingsError("pipelines.engine.detector", str(error)) from error
+
+
+def _naming_parts(tier: Tier, settings: EngineSettings, models_dir: Path) -> Tier:
+    """Put the adapter for parts into the bundled tier, where one comes with this version."""
+    own = sam2_weights.adapter()
+    if settings.tier != "bundled" or tier.scoring is None or not own.sha256:
+        return tier
+    try:
+        return with_adapter(tier, own, encoder_weights_of(settings), weights_of(settings, models_dir), settings.device)
+    except WeightsError as error:
+        raise SettingsError("pipelines.engine.tier", str(error)) from error
 
 
 def wants_encoder(settings: EngineSettings) -> bool:

@@ -24,6 +24,11 @@ _SHORT = {
     "lll": "left lower lobe",
 }
 
+# A part of a nodule is named first: "solid component of ..."; "nodules with a solid component" chooses nodules.
+_LEADING = r"(?:(?:find|show|report|list|me|please|all|any|each|every|only|the|an?|there|is|are) )*"
+_PART_FIRST = _LEADING + r"((?:(?:solid|dense|soft|tissue) )+(?:component|core|part)s?)(?: (?:of|in|within) (.+))?$"
+_WHOLE_FIRST = _LEADING + r"(whole|entire) (?:of )?(?:the )?(.+)$"
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -39,12 +44,15 @@ class Prompt:
         All of them must hold.
     places : tuple of Place
         One of them must hold; none is anywhere.
+    part : str
+        The part of each nodule that is to be outlined, as it was named; empty where none was.
     """
 
     text: str
     words: str
     sizes: tuple[Sizes, ...] = ()
     places: tuple[Place, ...] = ()
+    part: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -94,7 +102,17 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
         raise UnknownWords(f"not understood in {text!r}: {', '.join(strange)}")
     sizes = tuple(limit for limit in limits.values() if isinstance(limit, Sizes))
     places = (place for limit in limits.values() if not isinstance(limit, Sizes) for place in limit)
-    return Prompt(text, words or DEFAULT, sizes, tuple(place for place in places if place != ANYWHERE))
+    part, words = _part(words)
+    return Prompt(text, words or DEFAULT, sizes, tuple(place for place in places if place != ANYWHERE), part)
+
+
+def _part(text: str) -> tuple[str, str]:
+    """Part "solid component of part-solid nodules" into the part and the nodules; the part is empty without one."""
+    if found := re.match(_PART_FIRST, text):
+        return found[1], _tidied(found[2] or "")
+    if found := re.match(_WHOLE_FIRST, text):
+        return f"{found[1]} nodule", _tidied(found[2])
+    return "", text
 
 
 def _check_nothing_excluded(text: str, words: str, limits: Mapping[str, Limit]) -> None:

@@ -117,6 +117,14 @@ def bundled() -> Model:
     return Model("bundled", "compact", 128, file, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
 
 
+def adapter() -> Weights:
+    """Return the adapter for parts in the package; an empty sha256 is that of a version without one."""
+    path = _HERE / "adapter.safetensors"
+    told = _metadata(path.with_suffix(".json"))
+    model = Model("adapter", "adapter", 0, path.name, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
+    return Weights(model, path, model.sha256)
+
+
 def _metadata(path: Path) -> dict[str, Any]:
     """Read what stands beside weights; nothing where they were not made yet."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -146,3 +146,22 @@ def test_lobes_of_both_sides_are_named_once() -> None:
             (Laterality.LEFT, Zone.UPPER),
         }
         assert prompt.is_plain
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "words"),
+    [
+        ("solid component of part-solid nodules", "solid component", "part-solid nodules"),
+        ("show the dense cores of nodules in the right upper lobe over 6 mm", "dense cores", "nodules"),
+        ("soft tissue part", "soft tissue part", "lung nodule"),
+        ("the entire part-solid nodules over 8 mm", "entire nodule", "part-solid nodules"),
+        ("whole nodule", "whole nodule", "nodule"),
+        ("part solid nodules", "", "part solid nodules"),
+        ("nodules with a solid component", "", "nodules with a solid component"),
+        ("entirely solid nodules", "", "entirely solid nodules"),
+        ("lung nodule", "", "lung nodule"),
+    ],
+)
+def test_a_part_is_named_before_the_nodules(text: str, part: str, words: str) -> None:
+    prompt = asked(text)
+    assert (prompt.part, prompt.words) == (part, words)
