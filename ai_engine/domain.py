@@ -194,12 +194,15 @@ class NamedPart:
         Within that of the nodule; None where no such part was seen.
     volume_mm3, mean_diameter_mm : float
         Of it; 0 without one.
+    is_whole : bool
+        Whether the name is understood as all of the nodule.
     """
 
     name: str
     segment: Segment | None
     volume_mm3: float = 0.0
     mean_diameter_mm: float = 0.0
+    is_whole: bool = False
 
 
 # Solid is what hides the vessels in it; the usual limit between ground glass and solid.

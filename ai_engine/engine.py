@@ -76,6 +76,13 @@ class Engine:
     asked : str
         What is reported, in words; everything is searched whatever is asked.
 
+    Attributes
+    ----------
+    algorithm : Algorithm
+        What runs.
+    adapter_weights : str or None
+        SHA-256 of what outlines parts of nodules; None where none can be asked for.
+
     Raises
     ------
     UnknownWords
@@ -95,6 +102,7 @@ class Engine:
         scored_by = self._tier.scoring.named(detection_threshold) if self._tier.scoring else None
         self._threshold = scored_by.threshold if scored_by else detection_threshold
         self.algorithm = _algorithm(self._tier, detection_threshold, prompt, self._question)
+        self.adapter_weights = self._tier.parts.weights if self._tier.parts else None
 
     def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
         """Find, segment, measure and score the nodules of one volume.
@@ -274,7 +282,7 @@ class Engine:
             return NamedPart(name, None)
         segment = turn.segment_to_source(found)
         volume_mm3 = float(segment.mask.sum() * volume.voxel_mm3)
-        return NamedPart(name, segment, volume_mm3, mean_diameter_mm(volume, segment))
+        return NamedPart(name, segment, volume_mm3, mean_diameter_mm(volume, segment), is_whole=found is whole)
 
 
 def _check_inside(prompt: Prompt, shape: tuple[int, ...]) -> None:

@@ -191,11 +191,12 @@ class Tier:
         """
         plain = " ".join(text.translate(_IN_ASCII).split())
         question = understand(plain, self.scoring.vocabulary if self.scoring else of_wordings())
-        if len(split(question.words)) > LONGEST:
-            raise UnknownWords(f"{question.words!r} has more than {LONGEST} words")
+        if too_long := [each for each in (question.part, question.words) if len(split(each)) > LONGEST]:
+            raise UnknownWords(f"{too_long[0]!r} has more than {LONGEST} words")
         if question.part and self.parts is None:
             raise UnknownWords(
-                f"the tier {self.family!r} cannot outline {question.part!r}: it has no adapter for parts of nodules"
+                f"the tier {self.family!r} cannot outline {question.part!r}: parts of nodules are outlined by the tier "
+                "'bundled' alone, where it comes with an adapter that was trained with its SAM2 and its encoder"
             )
         if self.scoring is None and not question.is_plain:
             raise UnknownWords(
@@ -290,8 +291,8 @@ def with_published(tier: Tier, folder: Path) -> Tier:
 def with_adapter(tier: Tier, adapter: Weights, encoder: Weights, segmenter: Weights, device: str = "auto") -> Tier:
     """Give a tier that outlines a part of a nodule by its name.
 
-    An adapter is good for the encoder and the SAM2 that it was trained with, and for no other: with another one the
-    tier stays as it is.
+    An adapter is good for the encoder and the SAM2 that it was trained with, and for no other: with another one, or
+    where SAM2 does not run, the tier stays as it is.
 
     Raises
     ------
@@ -299,7 +300,8 @@ def with_adapter(tier: Tier, adapter: Weights, encoder: Weights, segmenter: Weig
         The adapter's file is not there, or not what it should be.
     """
     adapter.check()
-    if (adapter.metadata["text"], adapter.metadata["segmenter"]) != (encoder.sha256, segmenter.sha256):
+    own = (adapter.metadata["text"], adapter.metadata["segmenter"]) == (encoder.sha256, segmenter.sha256)
+    if not own or not isinstance(tier.segmenter, Sam2Segmenter):
         return tier
     outliner = PartOutliner(_parts_loader(adapter.path, encoder.path, _loader(segmenter, device)), adapter.sha256)
     return replace(tier, parts=outliner)

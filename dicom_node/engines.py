@@ -68,13 +68,18 @@ def _detecting(tier: Tier, settings: EngineSettings) -> Tier:
 
 def _naming_parts(tier: Tier, settings: EngineSettings, models_dir: Path) -> Tier:
     """Put the adapter for parts into the bundled tier, where one comes with this version."""
-    own = sam2_weights.adapter()
-    if settings.tier != "bundled" or tier.scoring is None or not own.sha256:
+    if tier.scoring is None or not wants_adapter(settings):
         return tier
+    own = sam2_weights.adapter()
     try:
         return with_adapter(tier, own, encoder_weights_of(settings), weights_of(settings, models_dir), settings.device)
     except WeightsError as error:
         raise SettingsError("pipelines.engine.tier", str(error)) from error
+
+
+def wants_adapter(settings: EngineSettings) -> bool:
+    """Tell whether an engine of these settings looks for the adapter for parts of nodules."""
+    return settings.tier == "bundled" and wants_encoder(settings) and bool(sam2_weights.adapter().sha256)
 
 
 def wants_encoder(settings: EngineSettings) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 from ai_engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 
+ADAPTER = "adapter"
+
 _BLOCK = 1 << 20
 _HERE = Path(__file__).parent / "weights"
 _PUBLISHED_AT = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
@@ -119,9 +121,9 @@ def bundled() -> Model:
 
 def adapter() -> Weights:
     """Return the adapter for parts in the package; an empty sha256 is that of a version without one."""
-    path = _HERE / "adapter.safetensors"
+    path = _HERE / f"{ADAPTER}.safetensors"
     told = _metadata(path.with_suffix(".json"))
-    model = Model("adapter", "adapter", 0, path.name, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
+    model = Model(ADAPTER, ADAPTER, 0, path.name, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
     return Weights(model, path, model.sha256)
 
 

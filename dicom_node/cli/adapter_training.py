@@ -61,20 +61,35 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the best weights of a run where the node finds them."""
+    """Write the best weights of a run where the node finds them; 1 if those that are there did as well."""
     own = Path(str(resources.files("ai_engine.sam2").joinpath("weights", f"{CONFIGURATION}.safetensors")))
     to: Path = arguments.to or own
+    folder = _folder(arguments)
     with told_errors():
-        metadata = exported(_folder(arguments), to)
+        best = checkpoints.read(folder, checkpoints.BEST)["best_dice"]
+        there = _worth(to.with_suffix(".json"), folder)
+        if there is not None and there >= best:
+            print(f"{to} tells the parts apart by {there:.3f} of Dice, this run by {best:.3f}: nothing was written")
+            return 1
+        metadata = exported(folder, to)
     print(f"{to}: step {metadata['steps']}, {metadata['size'] / 1e6:.2f} MB, {metadata['curve'][-1]}")
     return 0
 
 
 def exported(folder: Path, to: Path) -> dict[str, Any]:
     """Write the best weights of a run, and beside them what they are; that is returned."""
-    checkpoints.read(folder, checkpoints.BEST)
+    facts = {"configuration": CONFIGURATION, "best": checkpoints.read(folder, checkpoints.BEST)["best_dice"]}
     begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))
-    return exporting.export(folder, checkpoints.BEST, {"configuration": CONFIGURATION, **begun}, to)
+    return exporting.export(folder, checkpoints.BEST, {**facts, **begun}, to)
+
+
+def _worth(metadata: Path, folder: Path) -> float | None:
+    """Say how well the adapter that is there does; None without one, or if it is for other networks than the run's."""
+    if not metadata.is_file():
+        return None
+    there, begun = (json.loads(path.read_text(encoding="utf-8")) for path in (metadata, folder / _BEGUN))
+    same = all(there[name] == begun[name] for name in ("text", "segmenter"))
+    return float(there["best"]) if same else None
 
 
 def _folder(arguments: argparse.Namespace) -> Path:

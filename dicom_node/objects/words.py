@@ -57,9 +57,12 @@ def part(each: TrackedFinding) -> str | None:
     start = f'{each.tracked.identifier}: "{asked.name}" as asked for'
     if asked.segment is None:
         return f"{start} is not seen."
+    where = (
+        "the outline of the nodule" if asked.is_whole else f'outlined in the segmentation as "{each.part_identifier}"'
+    )
     return (
-        f"{start}: mean diameter {asked.mean_diameter_mm:.1f} mm, volume {asked.volume_mm3:.0f} mm3. Outline, "
-        "measurements, category and risk of this report are those of the whole nodule."
+        f"{start}: mean diameter {asked.mean_diameter_mm:.1f} mm, volume {asked.volume_mm3:.0f} mm3, {where}. "
+        "Measurements, category and risk of this report are those of the whole nodule."
     )
 
 

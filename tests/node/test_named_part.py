@@ -19,8 +19,10 @@ from ai_engine.sam2 import weights as sam2_weights
 from ai_engine.sam2.weights import Model, Weights, sha256_of
 from ai_engine.stages import Tier, weight_free
 from dicom_node import engines, report
-from dicom_node.errors import SettingsError
+from dicom_node.cli import main
+from dicom_node.errors import ResultInvalid, SettingsError
 from dicom_node.findings import findings_as_json
+from dicom_node.objects import validate
 from dicom_node.record_used import RecordUsed
 from dicom_node.settings import EngineSettings
 from tests.support import synthetic_ct
@@ -54,8 +56,14 @@ def test_a_tier_without_an_adapter_refuses_it_at_start_by_name(tier: str, tmp_pa
     with pytest.raises(SettingsError, match=f"prompt: the tier '{tier}' cannot outline 'solid component'"):
         engines.engine_for.__wrapped__(EngineSettings(tier=tier, prompt=CORE), tmp_path)
     engines.engine_for.__wrapped__(EngineSettings(tier=tier), tmp_path)
-    with pytest.raises(UnknownWords, match="cannot outline 'whole nodule'"):
-        weight_free().understood("whole nodule")
+    for family in ("official", "weight-free"):
+        with pytest.raises(UnknownWords, match=f"the tier '{family}' cannot outline 'whole nodule': .*'bundled' alone"):
+            replace(weight_free(), family=family).understood("whole nodule")
+
+
+def test_the_name_of_a_part_is_no_longer_than_what_is_read() -> None:
+    with pytest.raises(UnknownWords, match="more than 24 words"):
+        naming().understood(f"{'solid ' * 24}component of nodules")
 
 
 def test_the_part_is_told_beside_a_nodule_whose_measurements_stay(tmp_path: Path) -> None:
@@ -115,8 +123,47 @@ def test_report_and_json_say_what_was_outlined_and_what_the_numbers_are_of() -> 
     kinds = {kind: [each.dataset for each in results if each.kind == kind] for kind in ("sr", "seg")}
     (said,) = [text for text in texts(kinds["sr"][0]) if "as asked for" in text]
     assert "mean diameter 5.6 mm, volume 123 mm3" in said
+    assert 'outlined in the segmentation as "Nodule 1, solid component". Measurements' in said
     assert said.endswith("category and risk of this report are those of the whole nodule.")
-    assert kinds["seg"][0].PixelData == job.of_kind("seg")[0].PixelData
+    assert [seg.PixelData for seg in kinds["seg"]] == [job.of_kind("seg")[0].PixelData] * 2
+
+
+def test_a_part_is_a_segment_beside_its_nodule_and_keeps_its_identity() -> None:
+    series = synthetic_ct.series()
+    masks = [ball(series.volume, (8, 20, 12), 9.0), ball(series.volume, (8, 20, 32), 9.0)]
+    job = case(series, [], masks, context(algorithm=SCORED), names_core=True)
+    nodules, parts = job.of_kind("seg")
+    assert nodules.SeriesInstanceUID == parts.SeriesInstanceUID
+    assert [each.SegmentLabel for each in parts.SegmentSequence] == [
+        "Nodule 1, solid component",
+        "Nodule 2, solid component",
+    ]
+    assert not {each.TrackingUID for each in parts.SegmentSequence} & {e.TrackingUID for e in nodules.SegmentSequence}
+    validate.check(job.datasets, job.template, [series])
+    earlier = report.tracked_nodules(job.analysed, job.context)
+    later = case(series, [], masks, context(algorithm=SCORED, revision=2, earlier=earlier), names_core=True)
+    assert [each.TrackingUID for each in later.of_kind("seg")[1].SegmentSequence] == [
+        each.TrackingUID for each in parts.SegmentSequence
+    ]
+    parts.PixelData = parts.PixelData[::-1]
+    with pytest.raises(ResultInvalid, match="a part lies outside every nodule"):
+        validate.check(job.datasets, job.template, [series])
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_whole_nodule_and_what_is_not_seen_are_no_segments_of_their_own(*, is_whole: bool) -> None:
+    series = synthetic_ct.series()
+    job = case(series, [], [ball(series.volume, (8, 20, 12), 9.0)], context(algorithm=SCORED))
+    assert job.analysis is not None
+    (finding,) = job.analysis.findings
+    seen = NamedPart("all components", finding.segment, 123.4, 5.6, is_whole=True)
+    named = seen if is_whole else NamedPart("solid component", None)
+    told = replace(job.analysed[0], analysis=replace(job.analysis, findings=(replace(finding, part=named),)))
+    known = RecordUsed(report.record_from_header(job.template))
+    results = report.results(job.job, job.template, [told], job.verdicts, known, job.context)
+    assert [each.kind for each in results] == ["seg", "key_images", "sr"]
+    (said,) = [text for text in texts(results[-1].dataset) if "as asked for" in text]
+    assert ("123 mm3, the outline of the nodule. Measurements" if is_whole else "is not seen.") in said
 
 
 def fake_adapter(folder: Path, sha256: str) -> Weights:
@@ -124,24 +171,68 @@ def fake_adapter(folder: Path, sha256: str) -> Weights:
     return Weights(Model("adapter", "adapter", 0, path.name, 0, sha256, "Apache-2.0"), path, sha256)
 
 
-@pytest.mark.slow  # torch
-@pytest.mark.parametrize("is_its_own", [True, False])
-def test_an_adapter_serves_the_networks_that_it_was_trained_with_alone(is_its_own, tmp_path, monkeypatch) -> None:
-    encoder = encoder_file(tmp_path, threshold=0.4)
-    segmenter = sam2_weights.weights_of(sam2_weights.bundled(), tmp_path)
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    return encoder_file(tmp_path, threshold=0.4)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let this version come with an adapter for that encoder and the SAM2 in the package."""
     vectors = [torch.eye(128)[number][None] for number in range(len(Part))]
-    own = adapters.build(vectors, channels=128, seed=1)
-    save_file(own.state_dict(), tmp_path / "adapter.safetensors")
-    told = {"text": sha256_of(encoder) if is_its_own else "another", "segmenter": segmenter.sha256}
-    (tmp_path / "adapter.json").write_text(json.dumps(told))
-    adapter = fake_adapter(tmp_path, sha256_of(tmp_path / "adapter.safetensors"))
-    monkeypatch.setattr(sam2_weights, "adapter", lambda: adapter)
-    settings = EngineSettings(encoder_weights=encoder, encoder_sha256=sha256_of(encoder), prompt=CORE)
-    if not is_its_own:
-        with pytest.raises(SettingsError, match="the tier 'bundled' cannot outline"):
-            engines.engine_for.__wrapped__(settings, tmp_path)
-        return
-    tier = engines.engine_for.__wrapped__(settings, tmp_path)._tier
+    own = tmp_path / "adapter.safetensors"
+    save_file(adapters.build(vectors, channels=128, seed=1).state_dict(), own)
+    told = {"text": sha256_of(encoder), "segmenter": sam2_weights.bundled().sha256}
+    own.with_suffix(".json").write_text(json.dumps(told))
+    weights = fake_adapter(tmp_path, sha256_of(own))
+    monkeypatch.setattr(sam2_weights, "adapter", lambda: weights)
+    return own
+
+
+def settings_with(encoder: Path, **more: object) -> EngineSettings:
+    return EngineSettings(encoder_weights=encoder, encoder_sha256=sha256_of(encoder), prompt=CORE, **more)
+
+
+def test_an_adapter_for_another_encoder_serves_nobody(adapter: Path, encoder: Path, tmp_path: Path) -> None:
+    told = json.loads(adapter.with_suffix(".json").read_text())
+    adapter.with_suffix(".json").write_text(json.dumps(told | {"text": "another"}))
+    with pytest.raises(SettingsError, match="the tier 'bundled' cannot outline"):
+        engines.engine_for.__wrapped__(settings_with(encoder), tmp_path)
+
+
+def test_where_region_growing_stands_in_for_sam2_no_part_is_outlined(
+    adapter: Path, encoder: Path, tmp_path: Path
+) -> None:
+    elsewhere = settings_with(encoder, allow_fallback=True, weights=tmp_path / "none.safetensors")
+    with pytest.raises(SettingsError, match="cannot outline 'solid component'"):
+        engines.engine_for.__wrapped__(elsewhere, tmp_path)
+
+
+def test_list_and_check_name_the_adapter(
+    adapter: Path, encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    engine = f'tier = "bundled"\nencoder_weights = "{encoder}"\nencoder_sha256 = "{sha256_of(encoder)}"\n'
+    pipeline = f'[[pipelines]]\ncalled_ae_title = "EMERALD"\n[pipelines.engine]\n{engine}prompt = "{CORE}"\n'
+    config = tmp_path / "node.toml"
+    config.write_text(f'data_dir = "{tmp_path / "data"}"\n[dicom]\nport = 0\n{pipeline}')
+    options = ["--config", str(config)]
+    assert main(["models", "list", *options]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("adapter ")]
+    assert line.endswith(", here")
+    assert main(["check", *options]) == 0
+    assert f"adapter (weights {sha256_of(adapter)[:12]})" in capsys.readouterr().out
+    assert main(["models", "verify", *options]) == 0
+    assert "ok       adapter" in capsys.readouterr().out
+    adapter.write_bytes(b"")
+    assert main(["models", "verify", *options]) == 1
+    assert main(["models", "pull", "adapter", *options]) == 1
+    assert "come with the package" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # torch
+def test_what_an_adapter_outlines_lies_within_the_nodule(adapter: Path, encoder: Path, tmp_path: Path) -> None:
+    tier = engines.engine_for.__wrapped__(settings_with(encoder), tmp_path)._tier
     volume = plain_thorax([(60.0, 10.0, -10.0, 14.0)])
     (plain,) = Engine().analyse(volume, NOBODY).findings
     assert tier.parts is not None
