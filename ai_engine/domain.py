@@ -182,6 +182,29 @@ class Segment:
         return whole
 
 
+@dataclass(frozen=True, eq=False)
+class NamedPart:
+    """A part of a nodule that was asked for in words; nothing that is told of the nodule itself follows from it.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for.
+    segment : Segment or None
+        Within that of the nodule; None where no such part was seen.
+    volume_mm3, mean_diameter_mm : float
+        Of it; 0 without one.
+    is_whole : bool
+        Whether the name is understood as all of the nodule.
+    """
+
+    name: str
+    segment: Segment | None
+    volume_mm3: float = 0.0
+    mean_diameter_mm: float = 0.0
+    is_whole: bool = False
+
+
 # Solid is what hides the vessels in it; the usual limit between ground glass and solid.
 SOLID_ABOVE_HU = -300.0
 
@@ -311,6 +334,8 @@ class Finding:
         How sure the detector is of it, 0 to 1, by the detector's own measure (``Engine``). Not a probability.
     published_scores : dict
         Published network -> its score of the same place, shown beside ours; none unless a site has such a network.
+    part : NamedPart or None
+        What was asked for of it. Measurements, category and risk stay those of the whole nodule.
     """
 
     number: int
@@ -323,6 +348,7 @@ class Finding:
     malignancy: tuple[RiskScore, ...]
     lung_rads: Category
     published_scores: dict[str, float] = field(default_factory=dict)
+    part: NamedPart | None = None
 
 
 @dataclass(frozen=True)

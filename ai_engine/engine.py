@@ -26,12 +26,13 @@ from ai_engine.domain import (
     ClinicalContext,
     CtVolume,
     Finding,
+    NamedPart,
     Prompt,
     Segment,
 )
 from ai_engine.errors import EmptySegment, OutOfMemory, PromptOutside, VolumeError
 from ai_engine.geometry import Turn, turn_of
-from ai_engine.measure import measure
+from ai_engine.measure import mean_diameter_mm, measure
 from ai_engine.rules import lung_rads
 from ai_engine.scene import Scene, scene_of
 from ai_engine.stages import Stage, Tier, weight_free
@@ -75,6 +76,13 @@ class Engine:
     asked : str
         What is reported, in words; everything is searched whatever is asked.
 
+    Attributes
+    ----------
+    algorithm : Algorithm
+        What runs.
+    adapter_weights : str or None
+        SHA-256 of what outlines parts of nodules; None where none can be asked for.
+
     Raises
     ------
     UnknownWords
@@ -94,6 +102,7 @@ class Engine:
         scored_by = self._tier.scoring.named(detection_threshold) if self._tier.scoring else None
         self._threshold = scored_by.threshold if scored_by else detection_threshold
         self.algorithm = _algorithm(self._tier, detection_threshold, prompt, self._question)
+        self.adapter_weights = self._tier.parts.weights if self._tier.parts else None
 
     def analyse(self, volume: CtVolume, context: ClinicalContext, progress: Progress = _silent) -> Analysis:
         """Find, segment, measure and score the nodules of one volume.
@@ -260,7 +269,20 @@ class Engine:
             ),
             lung_rads=lung_rads.categorise(lung_rads.facts(measurements, look.descriptors)),
             published_scores=found.published,
+            part=self._part(volume, scene, turn, found.segment),
         )
+
+    def _part(self, volume: CtVolume, scene: Scene, turn: Turn, whole: Segment) -> NamedPart | None:
+        """Outline what the prompt names of a nodule, if it names a part."""
+        name, parts = self._question.part, self._tier.parts
+        if not name or parts is None:
+            return None
+        found = parts.outline(scene.volume, whole, name)
+        if found is None:
+            return NamedPart(name, None)
+        segment = turn.segment_to_source(found)
+        volume_mm3 = float(segment.mask.sum() * volume.voxel_mm3)
+        return NamedPart(name, segment, volume_mm3, mean_diameter_mm(volume, segment), is_whole=found is whole)
 
 
 def _check_inside(prompt: Prompt, shape: tuple[int, ...]) -> None:
@@ -292,14 +314,17 @@ def _algorithm(tier: Tier, threshold: float | None, prompt: Prompt | None, quest
         settings[type(tier.scoring).__name__] = _settings(tier.scoring)
     if tier.beside is not None:
         settings[type(tier.beside).__name__] = _settings(tier.beside)
+    names = tier.names
+    if tier.parts is not None and question.part:
+        names = names | {"parts": f"{question.part}, by the adapter for SAM2 ({tier.parts.weights[:12]})"}
     asked = None if prompt is None else {type(prompt).__name__: asdict(prompt)}
-    facts = json.dumps([VERSION, tier.family, tier.names, settings, threshold, asked, question.text], sort_keys=True)
+    facts = json.dumps([VERSION, tier.family, names, settings, threshold, asked, question.text], sort_keys=True)
     return Algorithm(
         name=f"Emerald lung nodules, {tier.names['segmentation']}",
         version=VERSION,
         family=tier.family,
         digest=hashlib.sha256(facts.encode()).hexdigest(),
-        stages=tier.names,
+        stages=names,
         prompt=question.text if prompt is None else "",
         prompt_names_lobe=question.names_lobe and prompt is None,
         scored_by=tier.scoring.named(threshold) if tier.scoring else None,

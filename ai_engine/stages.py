@@ -15,6 +15,7 @@ from ai_engine.candidates import ClassicalDetector, Proposer
 from ai_engine.candidates.merging import merged
 from ai_engine.candidates.prompted import is_faint
 from ai_engine.clip import weights as encoder_weights
+from ai_engine.clip.part_outliner import PartOutliner
 from ai_engine.clip.prompt import Prompt as Question
 from ai_engine.clip.prompt import understand
 from ai_engine.clip.published import Published, PublishedScorer, revision_of
@@ -33,6 +34,7 @@ from ai_engine.segment import RegionGrowing
 
 if TYPE_CHECKING:
     from ai_engine.clip.loading import Loaded as LoadedEncoder
+    from ai_engine.sam2.adapter import Adapter
     from ai_engine.sam2.loading import Loaded
 
 _LOG = logging.getLogger(__name__)
@@ -165,6 +167,8 @@ class Tier:
     scoring : Scoring or None
         The encoder; without it the detector decides by itself.
     beside : Beside or None
+    parts : PartOutliner or None
+        Outlines a part of each nodule by its name; without it a prompt may name none.
     """
 
     family: str
@@ -174,6 +178,7 @@ class Tier:
     segmenter: Segmenter
     scoring: Scoring | None = None
     beside: Beside | None = None
+    parts: PartOutliner | None = None
 
     def understood(self, text: str) -> Question:
         """Read a prompt.
@@ -181,12 +186,18 @@ class Tier:
         Raises
         ------
         UnknownWords
-            It holds words that the encoder does not know, or too many, or such as only an encoder could tell.
+            It holds words that the encoder does not know, or too many, or such as only an encoder could tell, or it
+            names a part of a nodule and nothing here outlines parts.
         """
         plain = " ".join(text.translate(_IN_ASCII).split())
         question = understand(plain, self.scoring.vocabulary if self.scoring else of_wordings())
-        if len(split(question.words)) > LONGEST:
-            raise UnknownWords(f"{question.words!r} has more than {LONGEST} words")
+        if too_long := [each for each in (question.part, question.words) if len(split(each)) > LONGEST]:
+            raise UnknownWords(f"{too_long[0]!r} has more than {LONGEST} words")
+        if question.part and self.parts is None:
+            raise UnknownWords(
+                f"the tier {self.family!r} cannot outline {question.part!r}: parts of nodules are outlined by the tier "
+                "'bundled' alone, where it comes with an adapter that was trained with its SAM2 and its encoder"
+            )
         if self.scoring is None and not question.is_plain:
             raise UnknownWords(
                 f"{question.words!r} can be told by the encoder alone, which does not run here; sizes and places can"
@@ -275,6 +286,36 @@ def with_published(tier: Tier, folder: Path) -> Tier:
     shown = {"published": f"{name} ({revision[:12]}), shown beside the score"}
     beside = Beside(name, revision, PublishedScorer(_published_loader(folder)))
     return replace(tier, names=tier.names | shown, beside=beside)
+
+
+def with_adapter(tier: Tier, adapter: Weights, encoder: Weights, segmenter: Weights, device: str = "auto") -> Tier:
+    """Give a tier that outlines a part of a nodule by its name.
+
+    An adapter is good for the encoder and the SAM2 that it was trained with, and for no other: with another one, or
+    where SAM2 does not run, the tier stays as it is.
+
+    Raises
+    ------
+    WeightsMissing, WeightsCorrupt
+        The adapter's file is not there, or not what it should be.
+    """
+    adapter.check()
+    own = (adapter.metadata["text"], adapter.metadata["segmenter"]) == (encoder.sha256, segmenter.sha256)
+    if not own or not isinstance(tier.segmenter, Sam2Segmenter):
+        return tier
+    outliner = PartOutliner(_parts_loader(adapter.path, encoder.path, _loader(segmenter, device)), adapter.sha256)
+    return replace(tier, parts=outliner)
+
+
+def _parts_loader(
+    adapter: Path, encoder: Path, load_sam2: "Callable[[], Loaded]"
+) -> "Callable[[], tuple[LoadedEncoder, Adapter, Loaded]]":
+    def load() -> "tuple[LoadedEncoder, Adapter, Loaded]":
+        from ai_engine.sam2 import adapter as adapters  # noqa: PLC0415 - torch takes seconds
+
+        return _encoder_loader(encoder)(), adapters.load(adapter), load_sam2()
+
+    return load
 
 
 def _after(names: dict[str, str], first: dict[str, str]) -> dict[str, str]:

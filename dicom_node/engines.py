@@ -13,6 +13,7 @@ from ai_engine.sam2.weights import Weights
 from ai_engine.stages import (
     Tier,
     weight_free,
+    with_adapter,
     with_encoder,
     with_published,
     with_sam2,
@@ -39,7 +40,7 @@ def engine_for(settings: EngineSettings, models_dir: Path) -> Engine:
         The weights are missing, or not what they should be. If the settings allow it, missing ones are replaced by
         the tier without weights, which says so. Or the prompt is not understood.
     """
-    tier = _detecting(_outlining(settings, models_dir), settings)
+    tier = _naming_parts(_detecting(_outlining(settings, models_dir), settings), settings, models_dir)
     try:
         if settings.published_encoder is not None:
             tier = with_published(tier, settings.published_encoder)
@@ -63,6 +64,22 @@ def _detecting(tier: Tier, settings: EngineSettings) -> Tier:
         return without_encoder(tier)
     except WeightsError as error:
         raise SettingsError("pipelines.engine.detector", str(error)) from error
+
+
+def _naming_parts(tier: Tier, settings: EngineSettings, models_dir: Path) -> Tier:
+    """Put the adapter for parts into the bundled tier, where one comes with this version."""
+    if tier.scoring is None or not wants_adapter(settings):
+        return tier
+    own = sam2_weights.adapter()
+    try:
+        return with_adapter(tier, own, encoder_weights_of(settings), weights_of(settings, models_dir), settings.device)
+    except WeightsError as error:
+        raise SettingsError("pipelines.engine.tier", str(error)) from error
+
+
+def wants_adapter(settings: EngineSettings) -> bool:
+    """Tell whether an engine of these settings looks for the adapter for parts of nodules."""
+    return settings.tier == "bundled" and wants_encoder(settings) and bool(sam2_weights.adapter().sha256)
 
 
 def wants_encoder(settings: EngineSettings) -> bool:

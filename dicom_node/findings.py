@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ai_engine.domain import Algorithm, RiskScore, ScoredBy
+from ai_engine.domain import Algorithm, NamedPart, RiskScore, ScoredBy
 from dicom_node.objects.composite import ObjectContext, Tracked
 from dicom_node.objects.tracking import AnalysedSeries, TrackedFinding, track
 
@@ -81,7 +81,18 @@ def _finding(tracked: TrackedFinding, each: AnalysedSeries) -> Json:
         "outline_is_doubtful": finding.segment.is_doubtful,
         "lung_rads": finding.lung_rads.value,
         "malignancy": [_score(score) for score in finding.malignancy],
+        **({"part": _part(finding.part)} if finding.part else {}),
         **({"published_scores": finding.published_scores} if finding.published_scores else {}),
+    }
+
+
+def _part(part: NamedPart) -> Json:
+    """Say what the prompt asked for of a nodule; all other figures are those of the whole nodule."""
+    return {
+        "name": part.name,
+        "is_seen": part.segment is not None,
+        "mean_diameter_mm": part.mean_diameter_mm,
+        "volume_mm3": round(part.volume_mm3, 1),
     }
 
 

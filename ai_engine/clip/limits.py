@@ -70,21 +70,18 @@ class Sizes:
     low_mm, high_mm : float
     low_counts, high_counts : bool
         Whether a diameter of just this size is in.
-    are_excluded : bool
-        Whether all others are asked for.
     """
 
     low_mm: float = 0.0
     high_mm: float = float("inf")
     low_counts: bool = True
     high_counts: bool = True
-    are_excluded: bool = False
 
     def holds(self, diameter_mm: float) -> bool:
         """Tell whether a diameter is asked for."""
         above = diameter_mm >= self.low_mm if self.low_counts else diameter_mm > self.low_mm
         below = diameter_mm <= self.high_mm if self.high_counts else diameter_mm < self.high_mm
-        return (above and below) is not self.are_excluded
+        return above and below
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ filters what is reported, never what is searched.
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ai_engine.clip import wordings
-from ai_engine.clip.exclusions import check_alternatives, without_excluded
 from ai_engine.clip.limits import ANYWHERE, MARK, Limit, Place, Sizes, marked
 from ai_engine.clip.vocabulary import Vocabulary, split
 from ai_engine.domain import Location
@@ -24,6 +23,11 @@ _SHORT = {
     "lul": "left upper lobe",
     "lll": "left lower lobe",
 }
+
+# A part of a nodule is named first: "solid component of ..."; "nodules with a solid component" chooses nodules.
+_LEADING = r"(?:(?:find|show|report|list|me|please|all|any|each|every|only|the|an?|there|is|are) )*"
+_PART_FIRST = _LEADING + r"((?:(?:solid|dense|soft|tissue) )+(?:component|core|part)s?)(?: (?:of|in|within) (.+))?$"
+_WHOLE_FIRST = _LEADING + r"(whole|entire) (?:of )?(?:the )?(.+)$"
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,15 @@ class Prompt:
         All of them must hold.
     places : tuple of Place
         One of them must hold; none is anywhere.
-    not_in : tuple of Place
-        None of them may hold.
+    part : str
+        The part of each nodule that is to be outlined, as it was named; empty where none was.
     """
 
     text: str
     words: str
     sizes: tuple[Sizes, ...] = ()
     places: tuple[Place, ...] = ()
-    not_in: tuple[Place, ...] = ()
+    part: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -60,18 +64,21 @@ class Prompt:
 
     @property
     def names_lobe(self) -> bool:
-        """Whether it asks for a lobe, or excludes one; a zone is none."""
-        return any(place.is_lobe for place in (*self.places, *self.not_in))
+        """Whether it asks for a lobe; a zone is none."""
+        return any(place.is_lobe for place in self.places)
 
     def allows(self, diameter_mm: float, location: Location) -> bool:
         """Tell whether size and place are what is asked for."""
         right_place = not self.places or any(place.holds(location) for place in self.places)
-        wrong_place = any(place.holds(location) for place in self.not_in)
-        return right_place and not wrong_place and all(sizes.holds(diameter_mm) for sizes in self.sizes)
+        return right_place and all(sizes.holds(diameter_mm) for sizes in self.sizes)
 
 
 # Words of a question that say something of a nodule.
 _MEANT = {"whole", "entire", "part", "component", "without"}
+
+
+# Not "non-solid", "without calcification" or "with no solid core": it is plain what those exclude.
+_EXCLUDING = r"\b(?:not|except|excluding|outside|other than|(?<!with )(?<!containing )no)\b"
 
 
 def understand(text: str, vocabulary: Vocabulary) -> Prompt:
@@ -80,30 +87,50 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
     Raises
     ------
     UnknownWords
-        Names the words, or numbers without a unit, that mean nothing to the encoder, or the "not" or "or" that can be
-        meant in more than one way.
+        Names the words, or numbers without a unit, that mean nothing to the encoder, what excludes a size or place, or
+        an "or" beside a size.
     """
     rest = " ".join(re.sub(r"[\"'?!.;:](?=\s|$)", " ", re.sub(MARK, "\ufffd", text)).lower().split())
     for short, full in _SHORT.items():
         rest = re.sub(rf"\b{short}\b", full, rest)
     rest, limits = marked(rest)
-    try:
-        check_alternatives(rest, limits)
-        rest, excluded = without_excluded(rest, limits)
-    except UnknownWords as error:
-        raise UnknownWords(f"not understood in {text!r}: {error}") from None
     words = _tidied(re.sub(MARK, " ", rest))
+    _check_nothing_excluded(text, words, limits)
+    _check_alternatives(text, rest, limits)
     strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", words))
     if strange:
         raise UnknownWords(f"not understood in {text!r}: {', '.join(strange)}")
-    sizes = (replace(each, are_excluded=m in excluded) for m, each in limits.items() if isinstance(each, Sizes))
-    places = tuple(place for place in _places(limits, set(limits) - excluded) if place != ANYWHERE)
-    return Prompt(text, words or DEFAULT, tuple(sizes), places, _places(limits, excluded))
+    sizes = tuple(limit for limit in limits.values() if isinstance(limit, Sizes))
+    places = (place for limit in limits.values() if not isinstance(limit, Sizes) for place in limit)
+    part, words = _part(words)
+    return Prompt(text, words or DEFAULT, sizes, tuple(place for place in places if place != ANYWHERE), part)
 
 
-def _places(limits: dict[str, Limit], marks: Collection[str]) -> tuple[Place, ...]:
-    limited = (limit for mark, limit in limits.items() if mark in marks and not isinstance(limit, Sizes))
-    return tuple(place for places in limited for place in places)
+def _part(text: str) -> tuple[str, str]:
+    """Part "solid component of part-solid nodules" into the part and the nodules; the part is empty without one."""
+    if found := re.match(_PART_FIRST, text):
+        return found[1], _tidied(found[2] or "")
+    if found := re.match(_WHOLE_FIRST, text):
+        return f"{found[1]} nodule", _tidied(found[2])
+    return "", text
+
+
+def _check_nothing_excluded(text: str, words: str, limits: Mapping[str, Limit]) -> None:
+    """Refuse a "not" beside a size or a place: those were taken out, and what it excludes would be selected."""
+    said = re.search(_EXCLUDING, words)
+    if said and any(limit != (ANYWHERE,) for limit in limits.values()):
+        raise UnknownWords(f"{said[0]!r} in {text!r}: beside a size or a place, only what is wanted is understood")
+
+
+def _check_alternatives(text: str, rest: str, limits: Mapping[str, Limit]) -> None:
+    """Refuse an "or" that joins a size to anything, or a place to what is none: all of them must hold."""
+    words = ["", *re.findall(rf"{MARK}|[a-z]+", rest), ""]
+    for before, word, after in zip(words, words[1:], words[2:], strict=False):
+        joined = [limits.get(each) for each in (before, after)]
+        if word != "or" or all(limit in (None, (ANYWHERE,)) for limit in joined):
+            continue
+        if any(limit is None or isinstance(limit, Sizes) for limit in joined):
+            raise UnknownWords(f"'or' in {text!r}: it can join two places, not a size, or a place to something else")
 
 
 def _tidied(text: str) -> str:

@@ -24,13 +24,15 @@ FEWEST_VOXELS, LEAST_SHARE = 8, 0.5
 # What readers see: this much denser than what was there, and this many times the noise of as many pixels' mean (after
 # Rose, J Opt Soc Am 1948;38:196, who found 5 in white noise; lung is not white).
 LEAST_CHANGE_HU, LEAST_CONTRAST = 60.0, 15.0
+# From this share of core on a voxel is one of the core.
+HALF = 0.5
 # What CT stores, and whole numbers.
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A crop of a background; ``hu``, ``labels`` and ``taken`` change while it is painted.
+    """A crop of a background; ``hu``, ``labels``, ``taken`` and ``cores`` change while it is painted.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class Canvas:
     labels : (k, r, c) uint8
     taken : list of Taken
         Where something was planted.
+    cores : dict of int to Segment
+        Number of a part-solid nodule -> its solid core: voxels of its label that are core for a half and more.
     """
 
     background: Background
@@ -49,6 +53,7 @@ class Canvas:
     hu: Float32Array
     labels: UInt8Array
     taken: list[Taken] = field(default_factory=list)
+    cores: dict[int, Segment] = field(default_factory=dict)
 
     @property
     def law(self) -> Law:
@@ -83,6 +88,9 @@ class Canvas:
             raise NoRoom(f"the nodule cannot be seen in {self.background.name}")
         labels = self.put(bed, painted.hu)
         labels[label & (labels == 0)] = number
+        if painted.core is not None:
+            k, r, c = (a.start - int(o) for a, o in zip(bed.box, self.origin_krc, strict=True))
+            self.cores[number] = Segment((painted.core >= HALF) & (labels == number), (k, r, c))
         self.taken.append(Taken(centre_mm, body.half_krc_mm))
         return painted.nodule_type
 

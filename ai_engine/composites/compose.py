@@ -55,7 +55,9 @@ def compose(
     for number, other in enumerate(distractors, start=2):
         canvas.plant_beside(other, Taken(centre, body.half_krc_mm), number)
     kind = canvas.plant(shape, body, centre, 1)
-    return _composite(canvas, shape, seed, kind, diameter_mm(canvas.labels == 1, background.volume))
+    composite = _composite(canvas, shape, seed, kind, diameter_mm(canvas.labels == 1, background.volume))
+    core = canvas.cores.get(1)
+    return composite if core is None else replace(composite, core=core.on(composite.labels.shape))
 
 
 def sham(shape: NoduleShape, background: Background, renderer: Renderer, rng: np.random.Generator) -> Composite:

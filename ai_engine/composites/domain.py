@@ -59,6 +59,8 @@ class Composite:
         Index of ``hu[0, 0, 0]`` in that series (turned), so that its lungs can be cut out with it.
     lung : str
         Name of the series it was painted into.
+    core : (k, r, c) bool or None
+        Where the target is solid core, if it is part-solid. Not in ``Shards``: caches stay what they were.
     """
 
     hu: HuArray
@@ -74,3 +76,4 @@ class Composite:
     is_sham: bool = False
     sham_centre_krc: tuple[float, float, float] | None = None
     origin_krc: tuple[int, int, int] | None = None
+    core: BoolArray | None = None

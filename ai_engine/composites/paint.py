@@ -14,10 +14,17 @@ from ai_engine.grid import Float32Array
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A bed with its nodule: (k, r, c) float32 HU, and what it is."""
+    """A bed with its nodule: (k, r, c) float32 HU, and what it is.
+
+    Attributes
+    ----------
+    core : (k, r, c) float32 or None
+        Of a part-solid nodule: the share of solid core in each voxel, 0 to 1.
+    """
 
     hu: Float32Array
     nodule_type: NoduleType
+    core: Float32Array | None = None
 
 
 class Law(Protocol):

@@ -78,7 +78,9 @@ class RendererA:
         glass = self._glass(shape, bed, opacity, rng)
         if kind is NoduleType.GROUND_GLASS:
             return Painted(glass, kind)
-        return Painted(self._core(shape, bed, glass, depth, rng), kind)
+        core = self._core(bed, depth, rng)
+        tissue = self._tissue(shape, bed, depth, rng)
+        return Painted(paint.covered(bed.with_hu(glass), core, tissue, self.noise(bed, rng)), kind, core)
 
     def _blurred(self, bed: Bed, sigma_mm: float, rough_mm: Float32Array) -> Float32Array:
         per_slice = max(round(bed.spacing_krc_mm[0] / SUB_SLICE_MM), 1)
@@ -121,13 +123,9 @@ class RendererA:
         bounded = np.clip(increment * uneven, *GLASS_HU).astype(np.float32)
         return paint.filled(bed, opacity, bounded, FULL_HU)
 
-    def _core(
-        self, shape: NoduleShape, bed: Bed, glass: Float32Array, depth: Float32Array, rng: np.random.Generator
-    ) -> Float32Array:
+    def _core(self, bed: Bed, depth: Float32Array, rng: np.random.Generator) -> Float32Array:
         deepest = max(float(depth.max()), 1e-3)
         ragged = CORE_RAGGED * deepest * paint.field(bed, CORE_MM, rng)
         core = np.clip((depth - deepest * rng.uniform(*CORE_FROM) + ragged) / float(bed.spacing_krc_mm[1]) + 0.5, 0, 1)
         core = np.where(depth > 0, core, 0).astype(np.float32)
-        opacity = ndimage.gaussian_filter(core, CORE_EDGE_MM / bed.spacing_krc_mm * (0.5, 1, 1), truncate=3)
-        above = bed.with_hu(glass)
-        return paint.covered(above, opacity, self._tissue(shape, bed, depth, rng), self.noise(bed, rng))
+        return np.asarray(ndimage.gaussian_filter(core, CORE_EDGE_MM / bed.spacing_krc_mm * (0.5, 1, 1), truncate=3))

@@ -75,11 +75,11 @@ class RendererB:
             tissue = self._tissue(shape, bed, depth, rng)
             return Painted(paint.covered(under, opacity, tissue, self.noise(bed, rng)), kind)
         glass = self._glass(shape, bed, opacity, rng)
-        if kind is NoduleType.PART_SOLID:
-            core = self._core(bed, depth, rng)
-            tissue = self._tissue(shape, bed, depth, rng)
-            glass = paint.covered(bed.with_hu(glass), core, tissue, self.noise(bed, rng))
-        return Painted(glass, kind)
+        if kind is NoduleType.GROUND_GLASS:
+            return Painted(glass, kind)
+        core = self._core(bed, depth, rng)
+        tissue = self._tissue(shape, bed, depth, rng)
+        return Painted(paint.covered(bed.with_hu(glass), core, tissue, self.noise(bed, rng)), kind, core)
 
     def _with_threads(
         self, shape: NoduleShape, bed: Bed, opacity: Float32Array, depth: Float32Array, rng: np.random.Generator

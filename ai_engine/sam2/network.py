@@ -102,11 +102,26 @@ def forward_clip(network: nn.Module, frames: Tensor, points: Tensor, point_label
     The memory of a frame is made of the network's own answer, as in SAM2's training (arXiv:2408.00714, section 4), and
     is that of an absent object wherever the object score is negative. The memory of the last frame is not made.
     """
-    n_clips, n_frames = frames.shape[:2]
-    features = encode(network, frames.transpose(0, 1).flatten(0, 1))
-    rows = torch.arange(n_clips, device=frames.device)
+    return forward_seen(network, encode(network, frames.transpose(0, 1).flatten(0, 1)), points, point_labels)
+
+
+def forward_seen(
+    network: nn.Module, features: "Features", points: Tensor, point_labels: Tensor, tokens: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Segment as ``forward_clip``, on frames that went through the image encoder.
+
+    Parameters
+    ----------
+    features : Features
+        Of ``t * b`` frames: the first of all clips, then the second of all...
+    tokens : (b, n, channels) float32, optional
+        See ``Walk``.
+    """
+    n_clips = len(points)
+    n_frames = len(features.maps[0]) // n_clips
+    rows = torch.arange(n_clips, device=points.device)
     prompt = {"point_coords": points, "point_labels": point_labels.to(torch.int32)}
-    walk = Walk(network, n_frames)
+    walk = Walk(network, n_frames, tokens)
     masks, objects = [], []
     for step in range(n_frames):
         answer = walk.step(features.rows(step * n_clips + rows), prompt if step == 0 else None)
@@ -184,17 +199,20 @@ class Walk:
     ----------
     n_frames : int
         Most steps that will be made.
+    tokens : (b, n, channels) float32, optional
+        Join the sparse prompts of each frame. Without them nothing is different from SAM2.
     """
 
-    def __init__(self, network: nn.Module, n_frames: int) -> None:
+    def __init__(self, network: nn.Module, n_frames: int, tokens: Tensor | None = None) -> None:
         self._network: Any = network
         self._n_frames = n_frames
+        self._tokens = tokens
         self._outputs: dict[str, dict[int, dict[str, Any]]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
         self._step = 0
 
     def turned(self) -> "Walk":
         """Return a second walk from the same prompted frame, for the other direction."""
-        other = Walk(self._network, self._n_frames)
+        other = Walk(self._network, self._n_frames, self._tokens)
         other._outputs["cond_frame_outputs"] = dict(self._outputs["cond_frame_outputs"])
         other._step = 1
         return other
@@ -204,7 +222,7 @@ class Walk:
     ) -> Answer:
         """Look at the next frame for b objects; the first step needs a prompt, or a mask (b, 1, size, size) float32."""
         first = self._step == 0
-        with _ungated(self._network) as seen:
+        with _ungated(self._network) as seen, _joined(self._network, self._tokens):
             out = self._network.track_step(
                 frame_idx=self._step,
                 is_init_cond_frame=first,
@@ -236,6 +254,24 @@ def _ungated(network: Any) -> Iterator[list[Answer]]:
     handle = network.sam_mask_decoder.register_forward_hook(listen)
     try:
         yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _joined(network: Any, tokens: Tensor | None) -> Iterator[None]:
+    """Let tokens stand behind the sparse prompts that the prompt encoder gives."""
+    if tokens is None:
+        yield
+        return
+
+    def join(_encoder: nn.Module, _inputs: Any, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        sparse, dense = outputs
+        return torch.cat([sparse, tokens.to(sparse.dtype)], dim=1), dense
+
+    handle = network.sam_prompt_encoder.register_forward_hook(join)
+    try:
+        yield
     finally:
         handle.remove()
 

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from ai_engine.domain import BoolArray, FloatArray
+from ai_engine.domain import BoolArray, BoxPrompt, CtVolume, FloatArray
 from ai_engine.grid import Float32Array
 from ai_engine.sam2 import network as sam2
+from ai_engine.sam2 import roi
+from ai_engine.sam2.loading import Loaded
 from ai_engine.sam2.network import Answer, Walk
-from ai_engine.sam2.views import View, autocast
+from ai_engine.sam2.prompting import Boxes, edges
+from ai_engine.sam2.views import View, Views, autocast
 
 # Answers are handed on with this many pixels along a side, or with the network's own if they are more.
 _ANSWER_PIXELS = 128
@@ -89,6 +92,18 @@ def follow(view: View, ks: range, key: int, boxes_rc: FloatArray, rules: StopRul
     """
     labels = torch.tensor([[sam2.BOX_LOW, sam2.BOX_HIGH]] * len(boxes_rc), dtype=torch.int32)
     return _follow(view, ks, key, view.points(boxes_rc), labels, rules or StopRules())
+
+
+def outlined(volume: CtVolume, box: BoxPrompt, loaded: Loaded) -> BoolArray:
+    """Segment what one box holds, as the node's stage does but for the lungs' border: (k, r, c) bool."""
+    spacing, (n_slices, n_r, n_c) = volume.spacing_krc_mm, volume.hu.shape
+    view = Views(volume, loaded).around(edges(box))
+    ks = Boxes().slices(box, spacing, n_slices)
+    followed = follow(view, ks, box.k, edges(box)[None])
+    mask, (r, c) = roi.on_voxels(followed.logits[0], spacing, view.centre_rc, view.side_mm, (n_r, n_c))
+    whole = np.zeros(volume.hu.shape, dtype=bool)
+    whole[ks.start : ks.stop, r : r + mask.shape[1], c : c + mask.shape[2]] = mask
+    return whole
 
 
 def at_point(view: View, key: int, point_rc: FloatArray) -> Followed:

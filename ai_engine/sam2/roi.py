@@ -50,6 +50,11 @@ def side_for(box_mm: float) -> float:
     return max(min(max(4 * box_mm, NARROWEST_MM), WIDEST_MM), 1.6 * box_mm)
 
 
+def part_side_for(box_mm: float) -> float:
+    """Side of the region in which a part of a nodule is looked for: twice the nodule's box, so that a core shows."""
+    return max(2 * box_mm, NARROWEST_MM)
+
+
 def frames(hu: HuArray, spacing_krc_mm: tuple[float, float, float], roi: Roi, size: int = 128) -> Float32Array:
     """Show the slices of a region.
 

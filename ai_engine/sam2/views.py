@@ -1,6 +1,6 @@
 """What the image encoder said of the slices of one region: asked once, used for every prompt and both directions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,12 @@ class View:
         """Return what the encoder says of one slice, for n objects on it."""
         self.encode([k])
         return self._features[k].rows(torch.zeros(n, dtype=torch.int64, device=self.loaded.device))
+
+    def clip(self, ks: Sequence[int]) -> Features:
+        """Return what the encoder says of several slices, once each."""
+        self.encode(ks)
+        maps = zip(*(self._features[k].maps for k in ks), strict=True)
+        return Features(tuple(torch.cat(level) for level in maps), self._features[ks[0]].position)
 
     def points(self, points_rc: FloatArray) -> Tensor:
         """Map voxel indices (n, p, 2) as (r, c) to pixels (n, p, 2) as (x, y), a float32 tensor."""

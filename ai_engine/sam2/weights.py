@@ -13,6 +13,8 @@ from typing import Any
 
 from ai_engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 
+ADAPTER = "adapter"
+
 _BLOCK = 1 << 20
 _HERE = Path(__file__).parent / "weights"
 _PUBLISHED_AT = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
@@ -115,6 +117,14 @@ def bundled() -> Model:
     file = "compact.safetensors"
     told = _metadata((_HERE / file).with_suffix(".json"))
     return Model("bundled", "compact", 128, file, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
+
+
+def adapter() -> Weights:
+    """Return the adapter for parts in the package; an empty sha256 is that of a version without one."""
+    path = _HERE / f"{ADAPTER}.safetensors"
+    told = _metadata(path.with_suffix(".json"))
+    model = Model(ADAPTER, ADAPTER, 0, path.name, told.get("size", 0), told.get("sha256", ""), "Apache-2.0")
+    return Weights(model, path, model.sha256)
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Chance needs no place here: what a step draws follows from seed and step (``plan
 
 import copy
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ai_engine.errors import TrainingError
 from ai_engine.training.plan import Plan
+from ai_engine.training.schedule import Schedule
 
 LATEST = "latest.pt"
 BEST = "best.pt"
@@ -61,16 +63,16 @@ def begin(plan: Plan, network: nn.Module) -> Run:
     return Run(plan, network, average, optimiser_of(plan, network))
 
 
-def optimiser_of(plan: Plan, network: nn.Module) -> torch.optim.Optimizer:
-    """AdamW; biases, norms and single tokens are not pulled towards zero."""
+def optimiser_of(plan: Schedule, network: nn.Module, unpulled: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
+    """AdamW; biases, norms, single tokens and what is given as ``unpulled`` are not pulled towards zero."""
     matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1] + list(unpulled)
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=plan.learning_rate)
 
 
 def save(run: Run, folder: Path, name: str = LATEST) -> None:
-    """Write a checkpoint; one that is cut off while it is written leaves the one before."""
+    """Write a checkpoint."""
     state = {
         "plan": run.plan.as_json(),
         "network": run.network.state_dict(),
@@ -82,6 +84,11 @@ def save(run: Run, folder: Path, name: str = LATEST) -> None:
         "curve": run.curve,
         "first_losses": run.first_losses,
     }
+    write(state, folder, name)
+
+
+def write(state: dict[str, Any], folder: Path, name: str) -> None:
+    """Write a checkpoint's values; one that is cut off while it is written leaves the one before."""
     part = folder / f"{name}.part"
     torch.save(state, part)
     os.replace(part, folder / name)

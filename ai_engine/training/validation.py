@@ -10,9 +10,7 @@ from ai_engine.composites import Composite
 from ai_engine.domain import BoolArray, BoxPrompt, CtVolume, FloatArray
 from ai_engine.sam2 import roi
 from ai_engine.sam2.loading import Loaded
-from ai_engine.sam2.prompting import Boxes, edges
-from ai_engine.sam2.propagate import follow
-from ai_engine.sam2.views import Views
+from ai_engine.sam2.propagate import outlined
 from ai_engine.training.aim import box_of, is_whole
 
 JITTER = 0.1
@@ -74,15 +72,7 @@ def jittered_box(mask: BoolArray, rng: np.random.Generator) -> BoxPrompt:
 
 def segmented(loaded: Loaded, composite: Composite, box: BoxPrompt) -> BoolArray:
     """Segment what a box holds, as the node's stage does but for the lungs' border: (k, r, c) bool."""
-    spacing, (n_slices, n_r, n_c) = composite.spacing_krc_mm, composite.hu.shape
-    volume = CtVolume(composite.hu, np.diag([*spacing, 1.0]))
-    view = Views(volume, loaded).around(edges(box))
-    ks = Boxes().slices(box, spacing, n_slices)
-    followed = follow(view, ks, box.k, edges(box)[None])
-    mask, (r, c) = roi.on_voxels(followed.logits[0], spacing, view.centre_rc, view.side_mm, (n_r, n_c))
-    whole = np.zeros(composite.hu.shape, dtype=bool)
-    whole[ks.start : ks.stop, r : r + mask.shape[1], c : c + mask.shape[2]] = mask
-    return whole
+    return outlined(CtVolume(composite.hu, np.diag([*composite.spacing_krc_mm, 1.0])), box, loaded)
 
 
 def _empty_box(composite: Composite, rng: np.random.Generator) -> BoxPrompt | None:

@@ -193,12 +193,17 @@ def _ledger(counts: Counts, known: set[str]) -> Iterator[Line]:
 def _engine(pipeline: Pipeline, models_dir: Path) -> Iterator[Line]:
     what = f"engine of {pipeline.called_ae_title}"
     try:
-        algorithm = engines.engine_for(pipeline.engine, models_dir).algorithm
+        engine = engines.engine_for(pipeline.engine, models_dir)
     except (NodeError, ValueError) as error:
         yield Line(what, "wrong", str(error))
         return
+    algorithm = engine.algorithm
     yield Line(what, "ok", f"{algorithm.name} {algorithm.version}, digest {algorithm.digest[:12]}")
     by = algorithm.scored_by
     detector = algorithm.stages["candidates"] if by is None else f"{algorithm.stages['scoring']}, {threshold(by)}"
     yield Line("  finds by", "ok", detector)
+    parts = (
+        f"adapter (weights {engine.adapter_weights[:12]})" if engine.adapter_weights else "nothing: no adapter for it"
+    )
+    yield Line("  outlines parts by", "ok", parts)
     yield Line("  is asked for", "ok", algorithm.prompt)

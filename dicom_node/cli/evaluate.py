@@ -25,7 +25,7 @@ from ai_engine.stages import weight_free, with_sam2
 from dicom_node import node
 from dicom_node.cases import chest_case, lidc_dicom, luna16
 from dicom_node.cases.lidc_database import LidcDatabase
-from dicom_node.cli import evaluate_detection, evaluate_text
+from dicom_node.cli import evaluate_adapter, evaluate_detection, evaluate_text
 from dicom_node.cli.options import Commands, add_config, add_data, data_of, load_settings
 from dicom_node.errors import SettingsError
 
@@ -43,6 +43,7 @@ def add(commands: Commands) -> None:
     _add_segmentation(subjects)
     evaluate_detection.add(subjects)
     evaluate_text.add(subjects)
+    evaluate_adapter.add(subjects)
 
 
 def _add_segmentation(subjects: Commands) -> None:

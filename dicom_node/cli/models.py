@@ -60,8 +60,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_pull(arguments: argparse.Namespace) -> int:
     """Fetch published weights."""
     settings = load_settings(arguments)
-    if arguments.name == encoder_weights.NAME:
-        raise NodeError("the weights encoder come with the package, where this version has them, and are not fetched")
+    if arguments.name in (encoder_weights.NAME, sam2_weights.ADAPTER):
+        raise NodeError(
+            f"the weights {arguments.name} come with the package, where this version has them, and are not fetched"
+        )
     try:
         wanted = sam2_weights.weights_of(sam2_weights.model(arguments.name), settings.models)
         pull(wanted)
@@ -126,6 +128,7 @@ def _fetch(url: str, to: Path, size: int, timeout_s: float) -> None:
 
 def _all(settings: Settings) -> Iterator[Weights]:
     yield encoder_weights.weights_of()
+    yield sam2_weights.adapter()
     for model in sam2_weights.models():
         yield sam2_weights.weights_of(model, settings.models)
 
@@ -139,5 +142,7 @@ def _used(settings: Settings, index: int) -> Iterator[Weights]:
         return
     try:
         yield engines.weights_of(engine, settings.models)
+        if engines.wants_adapter(engine):
+            yield sam2_weights.adapter()
     except WeightsError as error:
         raise NodeError(str(error)) from error

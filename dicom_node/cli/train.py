@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dicom_node.cli import train_composites, train_confidence, train_encoder, train_threshold
+from dicom_node.cli import train_adapter, train_composites, train_confidence, train_encoder, train_threshold
 from dicom_node.cli.options import Commands, add_data
 from dicom_node.errors import SettingsError
 
@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
     train_composites.add(networks)
     train_confidence.add(networks)
     train_threshold.add(networks)
+    train_adapter.add(networks)
 
 
 def _add_segmenter(networks: Commands) -> None:

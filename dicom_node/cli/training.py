@@ -49,7 +49,7 @@ def train(arguments: argparse.Namespace) -> int:
             checkpoints.load(run, work)
         else:
             (work / _BEGUN).write_text(json.dumps(_circumstances(arguments)), encoding="utf-8")
-        with _shown(plan) as watch:
+        with shown(plan) as watch:
             train_run(run, learnt_from, work, watch)
         if arguments.smoke:
             exporting.export(work, checkpoints.BEST, facts_of(arguments), work / f"{CONFIGURATION}.safetensors")
@@ -115,13 +115,19 @@ def facts_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def _circumstances(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say by which code, on what machine and from which weights a run begins."""
     start = arguments.start_from
+    return circumstances(arguments.device) | {
+        "began_with": "random weights" if start is None else f"weights with sha256 {sha256_of(start)}",
+    }
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """Say by which code and on what machine a run begins."""
     return {
         "version": node.software_version(),
         "commit": _commit(),
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
-        "device": arguments.device,
-        "began_with": "random weights" if start is None else f"weights with sha256 {sha256_of(start)}",
+        "device": device,
     }
 
 
@@ -142,7 +148,7 @@ def told_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _shown(plan: Plan) -> Iterator[Callable[[Told], None]]:
+def shown(plan: Plan) -> Iterator[Callable[[Told], None]]:
     """Show a run: its bar, loss (mean of 100 steps), validation Dice; without a terminal, a line now and then."""
     words = "step {task.fields[step]}, loss {task.fields[loss]:.3f}, validation Dice {task.fields[dice]}"
     with Progress(TextColumn(words), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:

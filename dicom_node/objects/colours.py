@@ -17,3 +17,9 @@ _PALETTE: tuple[Rgb, ...] = (
 def colour(number: int) -> Rgb:
     """Return red, green, blue (0 to 255) of the nodule of this number, counted from 1."""
     return _PALETTE[(number - 1) % len(_PALETTE)]
+
+
+def lighter(rgb: Rgb) -> Rgb:
+    """Return the colour of a part of what has this one."""
+    red, green, blue = ((value + 255) // 2 for value in rgb)
+    return red, green, blue

@@ -1,33 +1,51 @@
 """Findings -> DICOM Segmentation (PS3.3 A.51): BINARY, one segment per nodule, only frames that hold something.
 
+A part of a nodule that was asked for is a segment of another instance: parts overlap their nodules, and not all viewers
+show segments that do.
+
 Written directly on the standard's modules, not through highdicom's constructor: that one draws UIDs at random, stamps
 the clock and takes a multi-frame source only as one whole instance. Its building blocks for segments are used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import DSfloat
 
-from ai_engine.domain import Algorithm, BoolArray
+from ai_engine.domain import Algorithm, BoolArray, Segment
 from dicom_node.objects import codes, composite
-from dicom_node.objects.colours import colour
+from dicom_node.objects.colours import Rgb, colour, lighter
 from dicom_node.objects.composite import ObjectContext, ResultSeries, code_item
 from dicom_node.objects.ct_series import CtSeries
 from dicom_node.objects.patient_study import copy_element
 from dicom_node.objects.planes import Plane, planes
 from dicom_node.objects.tracking import TrackedFinding
+from dicom_node.objects.uids import derive
 
 # OHIF and others disable segmentations of more frames than this.
 MAX_FRAMES = 400
 # Tags of the dimension indices: Segment Number, Image Position (Patient), and the macros they stand in.
 _SEGMENT_NUMBER, _SEGMENT_MACRO = 0x0062000B, 0x0062000A
 _POSITION, _POSITION_MACRO = 0x00200032, 0x00209113
+
+
+@dataclass(frozen=True, eq=False)
+class _Outlined:
+    """What becomes a segment: a nodule, or a part of it."""
+
+    nodule: TrackedFinding
+    segment: Segment
+    identifier: str
+    tracking_uid: str
+    property_type: Code
+    description: str
+    colour: Rgb
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +68,8 @@ def encode(
 ) -> list[Dataset]:
     """Return the segmentations of one analysed series: one instance, more where frames exceed ``MAX_FRAMES``.
 
+    Parts that were asked for come last, in instances of their own.
+
     Parameters
     ----------
     found : sequence of TrackedFinding
@@ -57,29 +77,48 @@ def encode(
     template : Dataset
         Header whose patient and study the objects take.
     """
+    groups = [*_split([_nodule(each) for each in found]), *_split(list(_parts(found, context)))]
     return [
-        _instance(series, part, template, context, result_series, number)
-        for number, part in enumerate(_parts(found), start=1)
+        _instance(series, group, template, context, result_series, number)
+        for number, group in enumerate(groups, start=1)
     ]
 
 
-def _parts(found: Sequence[TrackedFinding]) -> list[list[TrackedFinding]]:
-    """Split between segments, never within one."""
-    parts: list[list[TrackedFinding]] = [[]]
-    frames = 0
+def _nodule(each: TrackedFinding) -> _Outlined:
+    finding, tracked = each.finding, each.tracked
+    description = f"{finding.descriptors.nodule_type} nodule, {finding.location.laterality} lung"
+    shown = colour(finding.number)
+    return _Outlined(each, finding.segment, tracked.identifier, tracked.uid, codes.NODULE, description, shown)
+
+
+def _parts(found: Sequence[TrackedFinding], context: ObjectContext) -> Iterator[_Outlined]:
+    """Yield the parts that were asked for and are seen; a whole nodule is the segment of the nodule."""
     for each in found:
-        n = int(each.finding.segment.mask.any(axis=(1, 2)).sum())
-        if parts[-1] and frames + n > MAX_FRAMES:
-            parts.append([])
+        part = each.finding.part
+        if part is None or part.segment is None or part.is_whole:
+            continue
+        uid = derive(context.installation_uid, "part", each.tracked.uid)
+        description, shown = f'Asked for as "{part.name}"', lighter(colour(each.finding.number))
+        yield _Outlined(each, part.segment, each.part_identifier, uid, codes.SOLID_PART, description, shown)
+
+
+def _split(outlined: Sequence[_Outlined]) -> list[list[_Outlined]]:
+    """Split between segments, never within one."""
+    groups: list[list[_Outlined]] = []
+    frames = 0
+    for each in outlined:
+        n = int(each.segment.mask.any(axis=(1, 2)).sum())
+        if not groups or frames + n > MAX_FRAMES:
+            groups.append([])
             frames = 0
-        parts[-1].append(each)
+        groups[-1].append(each)
         frames += n
-    return parts
+    return groups
 
 
 def _instance(
     series: CtSeries,
-    found: Sequence[TrackedFinding],
+    outlined: Sequence[_Outlined],
     template: Dataset,
     context: ObjectContext,
     result_series: ResultSeries,
@@ -87,10 +126,10 @@ def _instance(
 ) -> Dataset:
     result = composite.new(template, context, result_series, SegmentationStorage, number)
     composite.image_series_attributes(template, result)
-    frames = [frame for i, each in enumerate(found, start=1) for frame in _frames(i, each)]
+    frames = [frame for i, each in enumerate(outlined, start=1) for frame in _frames(i, each.segment)]
     where = planes(series)
     _image(result, series, frames)
-    _segments(result, found, context.algorithm)
+    _segments(result, outlined, context.algorithm)
     _dimensions(result, context)
     _shared_groups(result, series, where[0])
     result.PerFrameFunctionalGroupsSequence = _frame_groups(series, frames, where)
@@ -104,8 +143,7 @@ def _instance(
     return result
 
 
-def _frames(segment_number: int, each: TrackedFinding) -> list[_Frame]:
-    segment = each.finding.segment
+def _frames(segment_number: int, segment: Segment) -> list[_Frame]:
     _, rows, columns = segment.box
     first_k = segment.origin_krc[0]
     return [
@@ -148,9 +186,9 @@ def _overlap(frames: Sequence[_Frame], pixels: BoolArray) -> bool:
     return False
 
 
-def _segments(result: Dataset, found: Sequence[TrackedFinding], algorithm: Algorithm) -> None:
+def _segments(result: Dataset, outlined: Sequence[_Outlined], algorithm: Algorithm) -> None:
     identification = algorithm_identification(algorithm)
-    result.SegmentSequence = [_segment(i, each, identification) for i, each in enumerate(found, start=1)]
+    result.SegmentSequence = [_segment(i, each, identification) for i, each in enumerate(outlined, start=1)]
 
 
 def algorithm_identification(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
@@ -164,21 +202,21 @@ def algorithm_identification(algorithm: Algorithm) -> hd.AlgorithmIdentification
     )
 
 
-def _segment(number: int, each: TrackedFinding, identification: hd.AlgorithmIdentificationSequence) -> Dataset:
-    location, descriptors = each.finding.location, each.finding.descriptors
+def _segment(number: int, each: _Outlined, identification: hd.AlgorithmIdentificationSequence) -> Dataset:
+    location = each.nodule.finding.location
     segment = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=each.tracked.identifier,
+        segment_label=each.identifier,
         segmented_property_category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
-        segmented_property_type=codes.NODULE,
+        segmented_property_type=each.property_type,
         algorithm_type="AUTOMATIC",
         algorithm_identification=identification,
-        tracking_uid=each.tracked.uid,
-        tracking_id=each.tracked.identifier,
+        tracking_uid=each.tracking_uid,
+        tracking_id=each.identifier,
         anatomic_regions=[codes.LOBES[location.lobe] if location.lobe else codes.LUNG],
-        display_color=hd.color.CIELabColor.from_rgb(*colour(each.finding.number)),
+        display_color=hd.color.CIELabColor.from_rgb(*each.colour),
     )
-    segment.SegmentDescription = f"{descriptors.nodule_type} nodule, {location.laterality} lung"
+    segment.SegmentDescription = each.description
     segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(codes.SIDES[location.laterality])]
     return segment
 

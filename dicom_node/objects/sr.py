@@ -195,6 +195,8 @@ def _conclusion(report: StudyReport, prompt: str) -> str:
 def _nodules(found: Sequence[TrackedFinding], context: ObjectContext) -> Iterator[str]:
     for tracked in found:
         yield words.nodule(tracked)
+        if (named := words.part(tracked)) is not None:
+            yield named
         yield from (words.risk(tracked, score) for score in tracked.finding.malignancy)
         yield words.detection(tracked, context.algorithm.scored_by)
         if (sure := words.outline(tracked)) is not None:

@@ -26,6 +26,11 @@ class TrackedFinding:
     finding: Finding
     tracked: Tracked
 
+    @property
+    def part_identifier(self) -> str:
+        """What the part that was asked for is called in the segmentation; only a solid component is one of its own."""
+        return f"{self.tracked.identifier}, solid component"
+
 
 def track(analysed: Sequence[AnalysedSeries], context: ObjectContext) -> list[list[TrackedFinding]]:
     """Give each finding its tracking identifier: that of the same nodule in the revision before, or a new one.

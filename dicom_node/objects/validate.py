@@ -81,6 +81,10 @@ def _segments(results: Sequence[Dataset], sources: Sequence[Sources]) -> dict[st
             for segment in check_segmentation(result, sources):
                 require(segment.tracking_uid not in segments, result, "two segments have the same tracking UID")
                 segments[segment.tracking_uid] = segment
+    for part in (each for each in segments.values() if each.is_part):
+        inside = any(not each.is_part and each.holds(part) for each in segments.values())
+        (result,) = (each for each in results if each.SOPInstanceUID == part.sop_instance_uid)
+        require(inside, result, "a part lies outside every nodule")
     return segments
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import Dataset
 
 from ai_engine.domain import BoolArray
+from dicom_node.objects import codes
 from dicom_node.objects.checking import require
 from dicom_node.objects.ct_series import CtSeries
 from dicom_node.objects.planes import Plane, planes
@@ -52,6 +53,8 @@ class StoredSegment:
     ----------
     series_instance_uid : str
         Of the source.
+    is_part : bool
+        Whether it is a part of a nodule.
     masks : dict
         Slice of the source -> mask (r, c) bool.
     volume_mm3 : float
@@ -62,8 +65,16 @@ class StoredSegment:
     sop_instance_uid: str
     number: int
     tracking_uid: str
+    is_part: bool
     masks: dict[int, BoolArray]
     volume_mm3: float
+
+    def holds(self, part: "StoredSegment") -> bool:
+        """Tell whether another segment lies within this one."""
+        same_source = self.series_instance_uid == part.series_instance_uid
+        return same_source and all(
+            k in self.masks and not (mask & ~self.masks[k]).any() for k, mask in part.masks.items()
+        )
 
 
 def check_segmentation(result: Dataset, sources: Sequence[Sources]) -> list[StoredSegment]:
@@ -166,6 +177,7 @@ def _stored(result: Dataset, item: Dataset, series_instance_uid: str, masks: dic
         str(result.SOPInstanceUID),
         int(item.SegmentNumber),
         str(item.TrackingUID),
+        item.SegmentedPropertyTypeCodeSequence[0].CodeValue != codes.NODULE.value,
         masks,
         voxels * voxel_mm3,
     )

@@ -33,9 +33,10 @@ def check_report(
     require(RESEARCH_USE_ONLY in said, report, "does not say that it is for research only")
     _check_references(report, segments, sources, template)
     volumes, planes = _groups(report, "1411"), _groups(report, "1410")
-    require(set(volumes) == set(segments), report, "segments and volume groups have different tracking UIDs")
-    require(set(planes) == set(segments), report, "segments and planar groups have different tracking UIDs")
-    for uid, segment in segments.items():
+    nodules = {uid: segment for uid, segment in segments.items() if not segment.is_part}
+    require(set(volumes) == set(nodules), report, "segments and volume groups have different tracking UIDs")
+    require(set(planes) == set(nodules), report, "segments and planar groups have different tracking UIDs")
+    for uid, segment in nodules.items():
         _check_segment_reference(report, volumes[uid], segment)
         _check_volume(report, volumes[uid], segment)
         _check_attenuation(report, volumes[uid], segment, sources)

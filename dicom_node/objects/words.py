@@ -49,6 +49,23 @@ def detection(each: TrackedFinding, by: ScoredBy | None) -> str:
     return f"{start}, comparable within this algorithm only, not a probability{_above(by)}."
 
 
+def part(each: TrackedFinding) -> str | None:
+    """Return the size of the part that was asked for, and what it is not; None if none was."""
+    asked = each.finding.part
+    if asked is None:
+        return None
+    start = f'{each.tracked.identifier}: "{asked.name}" as asked for'
+    if asked.segment is None:
+        return f"{start} is not seen."
+    where = (
+        "the outline of the nodule" if asked.is_whole else f'outlined in the segmentation as "{each.part_identifier}"'
+    )
+    return (
+        f"{start}: mean diameter {asked.mean_diameter_mm:.1f} mm, volume {asked.volume_mm3:.0f} mm3, {where}. "
+        "Measurements, category and risk of this report are those of the whole nodule."
+    )
+
+
 def _above(by: ScoredBy | None) -> str:
     return "" if by is None else f"; {threshold(by)}"
 

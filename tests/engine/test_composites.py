@@ -90,6 +90,19 @@ def test_ground_glass_is_the_local_lung_and_80_to_350_hu(lung, renderer):
 
 
 @pytest.mark.parametrize("renderer", Renderer)
+def test_the_core_of_a_part_solid_nodule_is_known_and_is_what_is_dense_in_it(lung, renderer):
+    made = several(lung, renderer, ball(22, texture=3), 10)
+    assert {each.core is not None for each in made if each.nodule_type is NoduleType.PART_SOLID} == {True}
+    assert all(each.core is None for each in made if each.nodule_type is not NoduleType.PART_SOLID)
+    cores = [each for each in made if each.core is not None and each.core.sum() > 20]
+    assert len(cores) >= 2
+    for each in cores:
+        assert not (each.core & (each.labels != 1)).any()
+        around = (each.labels == 1) & ~each.core & (before(each, lung) < -700)
+        assert np.median(each.hu[each.core]) > np.median(each.hu[around]) + 200
+
+
+@pytest.mark.parametrize("renderer", Renderer)
 def test_nothing_changes_away_from_the_nodules(lung, renderer):
     for each in several(lung, renderer, ball(12, spiculation=5, margin=1), 6):
         changed = each.hu != before(each, lung)
@@ -178,7 +191,7 @@ def test_the_renderers_share_no_constant():
 
 
 def told(composite: Composite) -> dict[str, object]:
-    return {name: value for name, value in vars(composite).items() if name not in ("hu", "labels")}
+    return {name: value for name, value in vars(composite).items() if name not in ("hu", "labels", "core")}
 
 
 def test_shards_give_back_what_was_written(lung, tmp_path):
@@ -197,6 +210,11 @@ def test_shards_give_back_what_was_written(lung, tmp_path):
         assert np.array_equal(wrote.labels, got.labels)
         assert told(wrote) == told(got)
     assert [each.seed for each in read[1:3]] == [each.seed for each in made[1:3]]
+    # a cache does not change with what is known of cores: those that were made before stay valid
+    cored = replace(made[0], core=made[0].labels == 1)
+    Shards(tmp_path / "cored").write(0, [cored, made[1]])
+    assert (tmp_path / "cored" / "00000.npz").read_bytes() == (tmp_path / "cache" / "00000.npz").read_bytes()
+    assert (tmp_path / "cored" / "00000.json").read_bytes() == (tmp_path / "cache" / "00000.json").read_bytes()
     shards.clear()
     assert not shards.holds(0)
     assert len(shards.read()) == 0

@@ -181,7 +181,6 @@ def test_the_algorithm_names_the_encoder_its_threshold_and_the_prompt(scoring: T
     ("asked", "names_lobe"),
     [
         ("nodules in RUL", True),
-        ("nodules outside the left lower lobe", True),
         ("nodules in the upper lobes of the right lung", True),
         ("nodules in the right upper zone", False),
         ("lobular nodules", False),

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 
 from ai_engine.geometry import krc_to_lps_mm
-from tests.standard.conftest import WITH_FINDINGS, Judged
+from tests.standard.conftest import WITH_FINDINGS, WITH_PARTS, Judged
 from tests.support import judges
 from tests.support.programs import needs
 
@@ -52,7 +52,7 @@ def test_pixelmed_finds_nothing_in_a_report(judged: Judged) -> None:
 
 
 @needs_pixelmed
-@with_findings
+@pytest.mark.parametrize("judged", [*WITH_FINDINGS, WITH_PARTS], indirect=True)
 def test_pixelmed_finds_nothing_in_a_segmentation(judged: Judged) -> None:
     for path in judged.of_kind("seg"):
         assert judges.pixelmed_instance(path) == []
@@ -84,6 +84,25 @@ def test_dcmqi_reads_the_masks_that_were_written(judged: Judged, tmp_path: Path)
         ours_krc = np.argwhere(finding.segment.mask) + finding.segment.origin_krc
         ours_mm = krc_to_lps_mm(judged.case.series.volume.affine, ours_krc)
         np.testing.assert_allclose(_sorted(theirs_mm), _sorted(ours_mm), atol=0.01)
+
+
+@pytest.mark.parametrize("judged", [WITH_PARTS], indirect=True)
+def test_dcmqi_and_highdicom_read_the_parts_that_were_asked_for(judged: Judged, tmp_path: Path) -> None:
+    nodules, parts = judged.of_kind("seg")
+    judges.program("segimage2itkimage", "--inputDICOM", parts, "--outputDirectory", tmp_path, "-t", "nii")
+    segmentation = hd.seg.segread(parts)
+    assert segmentation.number_of_segments == hd.seg.segread(nodules).number_of_segments == 2
+    for number, finding in enumerate(judged.case.analysis.findings, start=1):
+        theirs_mm = _voxel_centres_lps_mm(SimpleITK.ReadImage(str(tmp_path / f"{number}.nii.gz")))
+        part = finding.part.segment
+        ours_mm = krc_to_lps_mm(judged.case.series.volume.affine, np.argwhere(part.mask) + part.origin_krc)
+        np.testing.assert_allclose(_sorted(theirs_mm), _sorted(ours_mm), atol=0.01)
+        said = segmentation.get_segment_description(number)
+        assert said.segment_label == said.tracking_id == f"Nodule {number}, solid component"
+        assert said.segmented_property_type == hd.sr.CodedConcept(
+            "RID50154", "RADLEX", "solid component of part-solid pulmonary nodule"
+        )
+    assert segmentation.SegmentsOverlap == "NO"
 
 
 def _voxel_centres_lps_mm(image: SimpleITK.Image) -> np.ndarray:

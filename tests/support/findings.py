@@ -18,6 +18,7 @@ from ai_engine.domain import (
     Laterality,
     Lobe,
     Location,
+    NamedPart,
     NoduleType,
     RiskScore,
     ScoredBy,
@@ -71,6 +72,20 @@ def ball(volume: CtVolume, centre_krc: tuple[float, float, float], diameter_mm: 
     ]
     k, r, c = np.ix_(*offsets)
     return np.asarray(k**2 + r**2 + c**2 <= (diameter_mm / 2) ** 2)
+
+
+def with_cores(analysis: Analysis, volume: CtVolume, name: str = "solid component") -> Analysis:
+    """Let each nodule have a core that was asked for: its first half along the columns."""
+    findings = [replace(each, part=_core(each.segment, volume, name)) for each in analysis.findings]
+    return replace(analysis, findings=tuple(findings))
+
+
+def _core(whole: Segment, volume: CtVolume, name: str) -> NamedPart:
+    mask = whole.mask[:, :, : -(-whole.mask.shape[2] // 2)]
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    k, r, c = (int(first + side.start) for first, side in zip(whole.origin_krc, box, strict=True))
+    segment = Segment(np.ascontiguousarray(mask[box]), (k, r, c))
+    return NamedPart(name, segment, float(mask.sum() * volume.voxel_mm3), 4.5)
 
 
 def _finding(volume: CtVolume, mask: BoolArray, number: int) -> Finding:

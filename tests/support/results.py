@@ -17,7 +17,7 @@ from dicom_node.record_used import RecordUsed
 from dicom_node.report import AnalysedSeries, ObjectContext, ResultObject
 from tests.support.chest import reference_mask
 from tests.support.data import data_dir
-from tests.support.findings import ALGORITHM, analysis_of, ball
+from tests.support.findings import ALGORITHM, analysis_of, ball, with_cores
 
 SETTLED_AT = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
 LOCALIZER = SeriesVerdict("2.25.7", 1, "Topogram", "CT", 2, Reason.LOCALIZER)
@@ -74,6 +74,7 @@ def case(
     masks: list[BoolArray] | None,
     about: ObjectContext | None = None,
     n_asked_for: int | None = None,
+    names_core: bool = False,
 ) -> Case:
     """Build a case with its results; ``masks`` None: nothing was analysed; ``n_asked_for`` None: all was asked for."""
     about = about or context()
@@ -91,6 +92,8 @@ def case(
         evidence={"words": "no image for 15 s; all images in 2 series", "series": {}},
     )
     analysis = None if masks is None else _asked(analysis_of(series.volume, masks), about.algorithm, n_asked_for)
+    if analysis is not None and names_core:
+        analysis = with_cores(analysis, series.volume)
     made = Case(series, sources, analysis, about, [LOCALIZER, used], job)
     known = RecordUsed(report.record_from_header(made.template))
     made.results.extend(report.results(job, made.template, made.analysed, made.verdicts, known, about))

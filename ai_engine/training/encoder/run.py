@@ -1,7 +1,6 @@
 """A run of the encoder on disk: weights, their average, optimiser, and the best so far, so that it can go on."""
 
 import copy
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,19 +56,13 @@ def begin(plan: Plan, vocabulary: Vocabulary) -> Run:
     network = network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     anchors = Anchors(network.config.dimension, plan.seed)
-    return Run(plan, vocabulary, network, average, anchors, _optimiser(plan, network, anchors))
-
-
-def _optimiser(plan: Plan, network: clip.Encoder, anchors: Anchors) -> torch.optim.Optimizer:
-    """AdamW; biases, norms, scales and anchors are not pulled towards zero."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1] + list(anchors.parameters())
-    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+    return Run(
+        plan, vocabulary, network, average, anchors, checkpoints.optimiser_of(plan, network, anchors.parameters())
+    )
 
 
 def write(run: Run, folder: Path, name: str = LATEST) -> None:
-    """Write a checkpoint; one that is cut off while it is written leaves the one before."""
+    """Write a checkpoint."""
     state = {
         "plan": run.plan.as_json(),
         "words": list(run.vocabulary.words),
@@ -79,9 +72,7 @@ def write(run: Run, folder: Path, name: str = LATEST) -> None:
         "optimiser": run.optimiser.state_dict(),
         **{name: getattr(run, name) for name in ("step", "seconds", "best", "curve", "first_losses", "hardness")},
     }
-    part = folder / f"{name}.part"
-    torch.save(state, part)
-    os.replace(part, folder / name)
+    checkpoints.write(state, folder, name)
 
 
 def restore(run: Run, folder: Path, name: str = LATEST) -> None:
@@ -94,10 +85,13 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
     """
     state = checkpoints.read(folder, name)
     plan = run.plan.as_json()
-    for name_in_plan, was in state["plan"].items():
-        is_now = plan.get(name_in_plan)
-        if name_in_plan not in LENGTH and was != is_now:
-            raise TrainingError(f"the run in {folder} has {name_in_plan} {was}, not {is_now}")
+    others = [
+        f"{each} {was}, not {plan.get(each)}"
+        for each, was in state["plan"].items()
+        if each not in LENGTH and was != plan.get(each)
+    ]
+    if others:
+        raise TrainingError(f"the run in {folder} has {'; '.join(others)}")
     if tuple(state["words"]) != run.vocabulary.words:
         raise TrainingError(f"the run in {folder} knows other words than this version")
     run.network.load_state_dict(state["network"])

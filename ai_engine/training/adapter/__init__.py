@@ -1,0 +1,1 @@
+"""Training of the adapter that lets SAM2 outline a named part of a nodule: ``material``, ``loop``. Both need torch."""
