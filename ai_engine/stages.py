@@ -195,7 +195,7 @@ class Tier:
             raise UnknownWords(f"{too_long[0]!r} has more than {LONGEST} words")
         if question.part and self.parts is None:
             raise UnknownWords(
-                f"the tier {self.family!r} cannot outline {question.part!r}: that takes an adapter for parts of nodules, "
+                f"the tier {self.family!r} cannot outline {question.part!r}: that takes an adapter for parts, "
                 "which the bundled tier alone can have, for the SAM2 and the encoder that it was trained with"
             )
         if self.scoring is None and not question.is_plain:
