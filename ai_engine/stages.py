@@ -195,8 +195,8 @@ class Tier:
             raise UnknownWords(f"{too_long[0]!r} has more than {LONGEST} words")
         if question.part and self.parts is None:
             raise UnknownWords(
-                f"the tier {self.family!r} cannot outline {question.part!r}: parts of nodules are outlined by the tier "
-                "'bundled' alone, where it comes with an adapter that was trained with its SAM2 and its encoder"
+                f"the tier {self.family!r} cannot outline {question.part!r}: that takes an adapter for parts, "
+                "which the bundled tier alone can have, for the SAM2 and the encoder that it was trained with"
             )
         if self.scoring is None and not question.is_plain:
             raise UnknownWords(

@@ -57,7 +57,9 @@ def test_a_tier_without_an_adapter_refuses_it_at_start_by_name(tier: str, tmp_pa
         engines.engine_for.__wrapped__(EngineSettings(tier=tier, prompt=CORE), tmp_path)
     engines.engine_for.__wrapped__(EngineSettings(tier=tier), tmp_path)
     for family in ("official", "weight-free"):
-        with pytest.raises(UnknownWords, match=f"the tier '{family}' cannot outline 'whole nodule': .*'bundled' alone"):
+        with pytest.raises(
+            UnknownWords, match=f"the tier '{family}' cannot outline 'whole nodule': .* the bundled tier alone"
+        ):
             replace(weight_free(), family=family).understood("whole nodule")
 
 
