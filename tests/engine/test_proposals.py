@@ -11,21 +11,25 @@ from ai_engine.candidates.peaks import Peak, apart, roundness
 from ai_engine.domain import Candidate, Channel, CtVolume
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.scene import Scene, scene_of
-from tests.support.plain_thorax import NODULE, axes_mm, plain_thorax
+from tests.support.plain_thorax import LUNG, NODULE, axes_mm, plain_thorax
 
 STEP_MM = (2.5, 1.4)
 FREE, ON_VESSEL, LARGE, FAINT = (70.0, -30.0, 0.0), (70.0, 25.0, 10.0), (-70.0, 20.0, 0.0), (-70.0, -40.0, -20.0)
+HARDLY_SEEN = (70.0, -10.0, -30.0)
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    """Two lungs with noise, a vessel, and four nodules: 6 mm free, 7 mm on the vessel, 32 mm, 12 mm of ground glass."""
+    """Two lungs with noise, a vessel, and nodules: 6 mm free, 7 mm on the vessel, 32 mm; ground glass of 12 and 8 mm.
+
+    The smallest of ground glass is denser than the lung by four times the noise only.
+    """
     volume = plain_thorax([(*FREE, 6.0), (*ON_VESSEL, 7.0), (*LARGE, 32.0)])
     z, y, x = axes_mm(volume.hu.shape, STEP_MM)
     vessel = (x - 66) ** 2 + (z - 10) ** 2 < 2.5**2
     hu = np.where(vessel & (volume.hu < -500), np.int16(NODULE), volume.hu)
-    faint = (x - FAINT[0]) ** 2 + (y - FAINT[1]) ** 2 + (z - FAINT[2]) ** 2 < 6**2
-    hu = np.where(faint, np.int16(-620), hu)
+    for (at_x, at_y, at_z), radius, value in ((FAINT, 6, -620), (HARDLY_SEEN, 4, LUNG + 80)):
+        hu = np.where((x - at_x) ** 2 + (y - at_y) ** 2 + (z - at_z) ** 2 < radius**2, np.int16(value), hu)
     hu = (hu + np.random.default_rng(1).normal(0, 20, hu.shape)).astype(np.int16)
     noisy = CtVolume(hu, volume.affine)
     return scene_of(noisy, ThresholdLungs().find(noisy))
@@ -45,6 +49,7 @@ def distances_mm(scene: Scene, candidates: list[Candidate], centre: tuple[float,
         (ON_VESSEL, 3.5, Channel.SOLID),
         (LARGE, 16.0, Channel.MASS),
         (FAINT, 6.0, Channel.GROUND_GLASS),
+        (HARDLY_SEEN, 4.0, Channel.GROUND_GLASS),
     ],
 )
 def test_every_kind_of_nodule_is_hit_by_its_search(scene, centre, radius_mm, channel):
