@@ -14,9 +14,14 @@ PART_SOLID_FROM_MM = 6.0
 CORE_FROM_MM = 3.0
 # A vessel through ground glass is as long as the nodule, but as a ball no larger than this share of it.
 VESSEL_SHARE = 1 / 3
-# Share of a nodule that is as faint as ground glass and no edge, from which on its ground glass is seen.
+# Share of a nodule that is ground glass and no edge, from which on its ground glass is seen.
 FAINT_FROM = 0.35
-_EDGE_MM = 0.7
+# What is not so much denser than the lung around is lung to the eye: readers' outlines are wide, and paint can be thin.
+GLASS_OVER_LUNG_HU = 100.0
+_LUNG_HU, _LUNG_BELOW_HU = -850.0, -600.0
+_AROUND = 5
+# So wide is the edge of the outline, and that of solid tissue, which fades over ground glass as over lung.
+_EDGE_MM, _SOLID_EDGE_MM = 0.7, 1.0
 _NOISE_KRC_MM = (0.3, 0.6, 0.6)
 
 
@@ -43,8 +48,8 @@ def visible_type(
     """
     if not mask.any():
         raise ValueError("the outline of a planted nodule holds no voxel")
-    faint, core_mm = _parts(hu, mask, spacing_krc_mm)
-    has_glass, has_core = faint >= FAINT_FROM, core_mm >= CORE_FROM_MM
+    glass, core_mm = _parts(hu, mask, spacing_krc_mm)
+    has_glass, has_core = glass >= FAINT_FROM, core_mm >= CORE_FROM_MM
     shown = {
         # in a small one the edge is all there is: what was painted stands
         NoduleType.SOLID: has_core and (not has_glass or diameter_mm < PART_SOLID_FROM_MM),
@@ -55,12 +60,19 @@ def visible_type(
 
 
 def _parts(hu: HuArray, mask: BoolArray, spacing_krc_mm: tuple[float, float, float]) -> tuple[float, float]:
-    """Share of a nodule that is faint and not at its edge; diameter in mm of a ball as large as its solid part."""
-    box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in ndimage.find_objects(mask.astype(np.uint8))[0])
+    """Share of a nodule that is ground glass and no edge; diameter in mm of a ball as large as its solid part."""
+    box = tuple(
+        slice(max(part.start - _AROUND, 0), part.stop + _AROUND)
+        for part in ndimage.find_objects(mask.astype(np.uint8))[0]
+    )
     inside, spacing = mask[box], np.array(spacing_krc_mm)
     soft = ndimage.gaussian_filter(hu[box].astype(np.float32), np.array(_NOISE_KRC_MM) / spacing)
     depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-    faint = inside & (soft <= SOLID_ABOVE_HU) & (depth > _EDGE_MM)
-    pieces, n = ndimage.label(inside & (soft > SOLID_ABOVE_HU))
+    lung = soft[~inside & (soft < _LUNG_BELOW_HU)]
+    over = soft > (np.median(lung) if lung.size else _LUNG_HU) + GLASS_OVER_LUNG_HU
+    solid = inside & (soft > SOLID_ABOVE_HU)
+    off_solid = ndimage.distance_transform_edt(~solid, sampling=spacing) if solid.any() else np.inf
+    glass = inside & over & (depth > _EDGE_MM) & (off_solid > _SOLID_EDGE_MM)
+    pieces, n = ndimage.label(solid)
     largest = np.bincount(pieces.ravel())[1:].max() if n else 0
-    return float(faint.sum() / inside.sum()), float(np.cbrt(6 / np.pi * largest * spacing.prod()))
+    return float(glass.sum() / inside.sum()), float(np.cbrt(6 / np.pi * largest * spacing.prod()))

@@ -11,12 +11,14 @@ SPACING = (1.0, 0.7, 0.7)
 SOLID, PART_SOLID, GROUND_GLASS = NoduleType.SOLID, NoduleType.PART_SOLID, NoduleType.GROUND_GLASS
 
 
-def seen(diameter_mm: float, core_mm: float, painted: NoduleType, vessel_mm: float = 0.0) -> NoduleType | None:
+def seen(
+    diameter_mm: float, core_mm: float, painted: NoduleType, vessel_mm: float = 0.0, glass: int = GLASS
+) -> NoduleType | None:
     """Ask what is seen of a ball of ground glass with a core, and a vessel through it along k."""
     k, r, c = np.meshgrid(*(np.arange(-24, 25) * step for step in SPACING), indexing="ij")
     far = np.sqrt(k**2 + r**2 + c**2)
     outline = far <= diameter_mm / 2
-    hu = np.where(outline, GLASS, LUNG)
+    hu = np.where(outline, glass, LUNG)
     hu[(far <= core_mm / 2) | (np.hypot(r - 2, c) <= vessel_mm / 2)] = TISSUE
     noise = np.random.default_rng(1).normal(0, 20, hu.shape)
     return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted)
@@ -28,9 +30,9 @@ def test_an_outline_without_voxels_is_refused() -> None:
         visible_type(np.full((8, 8, 8), LUNG, dtype=np.int16), nothing, SPACING, 10.0, SOLID)
 
 
-@pytest.mark.parametrize("diameter_mm", [8, 12, 20])
-def test_a_core_in_ground_glass_is_part_solid(diameter_mm: float) -> None:
-    assert seen(diameter_mm, 0.6 * diameter_mm, PART_SOLID) is PART_SOLID
+@pytest.mark.parametrize(("diameter_mm", "core_mm"), [(8, 3.6), (12, 7), (20, 12)])
+def test_a_core_in_ground_glass_is_part_solid(diameter_mm: float, core_mm: float) -> None:
+    assert seen(diameter_mm, core_mm, PART_SOLID) is PART_SOLID
 
 
 @pytest.mark.parametrize("core_mm", [0, 1.5, 2.5])
@@ -39,14 +41,20 @@ def test_a_core_that_is_too_small_to_be_measured_shows_nothing(core_mm: float) -
     assert seen(12, core_mm, GROUND_GLASS) is GROUND_GLASS
 
 
-@pytest.mark.parametrize("core_mm", [10.5, 12])
-def test_a_thin_rim_is_an_edge(core_mm: float) -> None:
-    assert seen(12, core_mm, PART_SOLID) is None
-    assert seen(12, core_mm, SOLID) is SOLID
+@pytest.mark.parametrize(("diameter_mm", "core_mm"), [(12, 10.5), (12, 12), (7, 4.5)])
+def test_a_thin_rim_is_an_edge(diameter_mm: float, core_mm: float) -> None:
+    assert seen(diameter_mm, core_mm, PART_SOLID) is None
+    assert seen(diameter_mm, core_mm, SOLID) is SOLID
 
 
 def test_a_wide_rim_leaves_nobody_sure_of_solid() -> None:
     assert seen(12, 7, SOLID) is None
+
+
+@pytest.mark.parametrize("glass", [LUNG, LUNG + 50])
+def test_a_core_in_lung_is_solid_however_wide_its_outline(glass: int) -> None:
+    assert seen(12, 7, PART_SOLID, glass=glass) is None
+    assert seen(12, 7, SOLID, glass=glass) is SOLID
 
 
 def test_a_vessel_through_ground_glass_is_no_core() -> None:
