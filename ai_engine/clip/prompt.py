@@ -79,6 +79,7 @@ _MEANT = {"whole", "entire", "part", "component", "without"}
 
 # Not "non-solid", "without calcification" or "with no solid core": it is plain what those exclude.
 _EXCLUDING = r"\b(?:not|except|excluding|outside|other than|(?<!with )(?<!containing )no)\b"
+_WITHOUT_LIMIT = rf"\bwithout(?= (?:(?:an?|the|any) )?{MARK})"
 
 
 def understand(text: str, vocabulary: Vocabulary) -> Prompt:
@@ -95,7 +96,7 @@ def understand(text: str, vocabulary: Vocabulary) -> Prompt:
         rest = re.sub(rf"\b{short}\b", full, rest)
     rest, limits = marked(rest)
     words = _tidied(re.sub(MARK, " ", rest))
-    _check_nothing_excluded(text, words, limits)
+    _check_nothing_excluded(text, words, rest, limits)
     _check_alternatives(text, rest, limits)
     strange = (*vocabulary.unknown(words), *re.findall(r"\d[\d.,]*|[^\x00-\x7f]+", words))
     if strange:
@@ -115,9 +116,9 @@ def _part(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _check_nothing_excluded(text: str, words: str, limits: Mapping[str, Limit]) -> None:
+def _check_nothing_excluded(text: str, words: str, rest: str, limits: Mapping[str, Limit]) -> None:
     """Refuse a "not" beside a size or a place: those were taken out, and what it excludes would be selected."""
-    said = re.search(_EXCLUDING, words)
+    said = re.search(_EXCLUDING, words) or re.search(_WITHOUT_LIMIT, rest)
     if said and any(limit != (ANYWHERE,) for limit in limits.values()):
         raise UnknownWords(f"{said[0]!r} in {text!r}: beside a size or a place, only what is wanted is understood")
 

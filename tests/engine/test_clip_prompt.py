@@ -108,6 +108,7 @@ def test_words_that_only_say_nodule_are_plain(text: str) -> None:
         "all nodules except those in the left lung",
         "lung nodules outside the right lung",
         "nodules not in the upper lobes in the right lung",
+        "nodules without a 6 mm core",
     ],
 )
 def test_what_excludes_a_size_or_a_place_is_refused(text: str) -> None:
@@ -165,3 +166,9 @@ def test_lobes_of_both_sides_are_named_once() -> None:
 def test_a_part_is_named_before_the_nodules(text: str, part: str, words: str) -> None:
     prompt = asked(text)
     assert (prompt.part, prompt.words) == (part, words)
+
+
+def test_what_a_nodule_is_without_may_stand_beside_a_place() -> None:
+    prompt = asked("nodules without calcification in the right upper lobe")
+    assert prompt.words == "nodules without calcification"
+    assert len(prompt.places) == 1
