@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike
 
 from ai_engine.domain import Candidate
 
-# Two candidates nearer than half the larger one's diameter are one place, within these limits.
-LEAST_MM, MOST_MM = 4.0, 10.0
+# A candidate within the larger one of two, or so near to its surface, is the same place: what the encoder sees from there
+# is the same nodule, or the same part of the mediastinum. Masses are proposed by the size of a ball that fits, not their own.
+BEYOND_MM, MOST_MM = 4.0, 18.0
 
 
 def merged(candidates: Sequence[Candidate], scores: ArrayLike, spacing_krc_mm: tuple[float, float, float]) -> list[int]:
@@ -34,6 +35,6 @@ def merged(candidates: Sequence[Candidate], scores: ArrayLike, spacing_krc_mm: t
     for index in np.argsort(-values, kind="stable"):
         if left[index]:
             kept.append(int(index))
-            room = np.clip(np.maximum(diameters, diameters[index]) / 2, LEAST_MM, MOST_MM)
+            room = np.minimum(np.maximum(diameters, diameters[index]) / 2 + BEYOND_MM, MOST_MM)
             left &= np.linalg.norm(places - places[index], axis=1) >= room
     return kept

@@ -69,8 +69,10 @@ def test_of_candidates_in_one_place_the_best_stays():
     candidates = [at(10, 10, 10), at(10, 10, 12), at(10, 10, 14.5), at(10, 30, 30, 30), at(10, 30, 39, 6)]
     assert merged(candidates, [0.5, 0.9, 0.4, 0.3, 0.2], (2.0, 1.0, 1.0)) == [1, 3]
     assert merged([], [], (2.0, 1.0, 1.0)) == []
-    apart = [at(10, 10, 10), at(13, 10, 10)]
-    assert merged(apart, [0.5, 0.9], (2.0, 1.0, 1.0)) == [1, 0], "6 mm apart along k"
+    apart = [at(10, 10, 10), at(14, 10, 10)]
+    assert merged(apart, [0.5, 0.9], (2.0, 1.0, 1.0)) == [1, 0], "8 mm apart along k"
+    far = [at(10, 40, 10, 60), at(10, 40, 27, 60), at(10, 40, 29, 60)]
+    assert merged(far, [0.9, 0.5, 0.4], (2.0, 1.0, 1.0)) == [0, 2], "a mass takes no more than 18 mm around"
 
 
 @pytest.fixture(scope="module")
