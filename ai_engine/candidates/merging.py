@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from ai_engine.domain import Candidate
 
-# A candidate within the larger one of two, or so near to its surface, is the same place: what the encoder sees from there
-# is the same nodule, or the same part of the mediastinum. Masses are proposed by the size of a ball that fits, not their own.
+# A candidate within the larger one of two, or so near to its surface, is the same place: what the encoder sees from
+# there is the same nodule, or the same part of the mediastinum. A mass has the size of a ball that fits, not its own.
 BEYOND_MM, MOST_MM = 4.0, 18.0
 
 
