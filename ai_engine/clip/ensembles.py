@@ -3,7 +3,6 @@
 Only vectors here, no network. A mean over wordings is steadier than any one of them.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -11,16 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ai_engine.clip import sentences, wordings
-from ai_engine.clip.facts import Attribute, Claim
-from ai_engine.domain import FloatArray, NoduleType
+from ai_engine.domain import FloatArray
 
 if TYPE_CHECKING:
     from ai_engine.clip.loading import Loaded, Seen
 
 _N_WORDINGS = 24
-# Cosine by which words are less like one type than like another when they speak against it: two words for one type
-# differ by less, words for two types by more.
-_SPEAKS_AGAINST = 0.5
 
 
 class By(StrEnum):
@@ -41,23 +36,15 @@ class Ensembles:
         Of ``wordings.NODULE``, in many sentences.
     others : (n, dimension) float64
         Of each structure that is no nodule, and of normal lung.
-    types : (3, dimension) float64
-        Of each ``NoduleType``, in its order.
     """
 
     nodule: FloatArray
     others: FloatArray
-    types: FloatArray
 
     def shuffled(self) -> "Ensembles":
         """Give each class the words of the next: the nodule those of a vessel, and so on."""
         every = np.roll(np.vstack([self.nodule[None], self.others]), -1, axis=0)
-        return Ensembles(every[0], every[1:], self.types)
-
-    def rivals(self, words: FloatArray) -> FloatArray:
-        """Give the vectors (n, dimension) of the types that words (dimension,) speak against; none if of no type."""
-        like = self.types @ words
-        return self.types[like < like.max() - _SPEAKS_AGAINST]
+        return Ensembles(every[0], every[1:])
 
 
 def ensembles_of(loaded: "Loaded") -> Ensembles:
@@ -68,12 +55,7 @@ def ensembles_of(loaded: "Loaded") -> Ensembles:
         [pattern.format(phrase) for phrase in phrases for pattern in wordings.PATTERNS[2:5]]
         for phrases in (*wordings.STRUCTURES.values(), wordings.NOT_A_NODULE)
     ]
-    types = [[sentences.said([_type(kind)], rng).text for _ in range(_N_WORDINGS)] for kind in NoduleType]
-    return Ensembles(_mean(loaded.read(nodule)), _means(loaded, others), _means(loaded, types))
-
-
-def _type(kind: NoduleType) -> Claim:
-    return Claim(Attribute.TYPE, str(kind))
+    return Ensembles(_mean(loaded.read(nodule)), np.stack([_mean(loaded.read(texts)) for texts in others]))
 
 
 def scores(loaded: "Loaded", ensembles: Ensembles, seen: "Seen", by: By = By.TEXT) -> FloatArray:
@@ -89,10 +71,6 @@ def scores(loaded: "Loaded", ensembles: Ensembles, seen: "Seen", by: By = By.TEX
     highest = others.max(axis=1, initial=-np.inf)
     soft = highest + np.log(np.exp(others - highest[:, None]).mean(axis=1))
     return _sigmoid(nodule - soft)
-
-
-def _means(loaded: "Loaded", classes: Iterable[Sequence[str]]) -> FloatArray:
-    return np.stack([_mean(loaded.read(texts)) for texts in classes])
 
 
 def _mean(vectors: FloatArray) -> FloatArray:

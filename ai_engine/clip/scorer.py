@@ -54,7 +54,7 @@ class Selected:
     Attributes
     ----------
     likeness : float
-        Of the place to the prompt's words; below 0 they are not true of it.
+        Of the place to the prompt's words; above 0 they are true of it.
     by_words, by_size_and_place : bool
     """
 
@@ -147,17 +147,11 @@ class TextScorer:
         return self.chosen(seen, findings, self.understood() if prompt is None else prompt)
 
     def chosen(self, seen: "Seen", findings: Sequence[Described], asked: Prompt) -> list[Selected]:
-        """Select as ``selection`` does, among places that were looked at before.
-
-        Words are true of a place that is like them, and less like the words for types that they speak against.
-        """
-        words = self.encoder.read([asked.words])
-        likeness = self.encoder.likeness(seen.vectors, words)[:, 0]
-        rivals = self.encoder.likeness(seen.vectors, self.ensembles.rivals(words[0]))
-        true = likeness > rivals.max(axis=1, initial=_TRUE_ABOVE)
+        """Select as ``selection`` does, among places that were looked at before."""
+        likeness = self.encoder.likeness(seen.vectors, self.encoder.read([asked.words]))[:, 0]
         return [
-            Selected(float(like), asked.is_plain or bool(is_true), asked.allows(each.diameter_mm, each.location))
-            for like, is_true, each in zip(likeness, true, findings, strict=True)
+            Selected(float(like), asked.is_plain or like > _TRUE_ABOVE, asked.allows(each.diameter_mm, each.location))
+            for like, each in zip(likeness, findings, strict=True)
         ]
 
 
