@@ -72,6 +72,7 @@ def test_without_tokens_sam2_answers_as_before_bit_by_bit_also_after_some_were_u
     assert torch.equal(plain.object_logits, before[1][:, 0])
 
 
+@pytest.mark.slow
 def test_an_adapter_learns_and_sam2_does_not(lesson: Lesson, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in lesson.network.state_dict().items()}
     run = checkpoints.begin(PLAN, begun_with(lesson, PLAN.seed))

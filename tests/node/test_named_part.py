@@ -68,6 +68,7 @@ def test_the_name_of_a_part_is_no_longer_than_what_is_read() -> None:
         naming().understood(f"{'solid ' * 24}component of nodules")
 
 
+@pytest.mark.slow
 def test_the_part_is_told_beside_a_nodule_whose_measurements_stay(tmp_path: Path) -> None:
     volume = turned(plain_thorax([(60.0, 10.0, -10.0, 12.0)]), (True, False, True))
     (plain,) = Engine().analyse(volume, NOBODY).findings
