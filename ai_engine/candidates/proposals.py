@@ -4,7 +4,7 @@ Four searches, each with a quota of its own, since their scores do not compare: 
 faint places so small that less must be opened away. Nothing is grown here and no shape is refused.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 from ai_engine.candidates.blobs import filled_outside
@@ -19,12 +19,8 @@ from ai_engine.scene import SMOOTHING_MM, Scene
 LOOKED_AT = 4
 
 
-def _faint() -> FaintSearch:
-    return FaintSearch(is_fine=False, vessel_mm=6.0, smoothing_mm=0.8, denser_by_hu=100.0, below_hu=-100.0)
-
-
-def _small_faint() -> FaintSearch:
-    return FaintSearch(is_fine=True, vessel_mm=3.0, smoothing_mm=1.0, denser_by_hu=60.0, below_hu=-300.0)
+FAINT = FaintSearch(is_fine=False, vessel_mm=6.0, smoothing_mm=0.8, denser_by_hu=100.0, below_hu=-100.0)
+SMALL_FAINT = FaintSearch(is_fine=True, vessel_mm=3.0, smoothing_mm=1.0, denser_by_hu=60.0, below_hu=-300.0)
 
 
 @dataclass(frozen=True)
@@ -50,8 +46,8 @@ class Proposer:
     diameters_mm: tuple[float, float] = (4.0, 60.0)
     minimum_hu: float = 150.0
     mass_from_mm: float = 20.0
-    faint: FaintSearch = field(default_factory=_faint)
-    small_faint: FaintSearch = field(default_factory=_small_faint)
+    faint: FaintSearch = FAINT
+    small_faint: FaintSearch = SMALL_FAINT
 
     def propose(self, scene: Scene) -> list[Candidate]:
         """Propose candidates, channel by channel, best first within each.
