@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,22 +19,8 @@ from ai_engine.training.batches import Batch, batch_of
 from ai_engine.training.checkpoints import BEST, Run
 from ai_engine.training.losses import Losses, losses
 from ai_engine.training.material import Pool
+from ai_engine.training.steps import Clock, Course, Told, go_on, prepare
 from ai_engine.training.validation import validate
-
-FIRST_LOSSES = 200
-SAVE_EVERY_S = 300.0
-
-Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Told:
-    """How far a run is, for whoever watches."""
-
-    step: int
-    progress: float
-    loss: float
-    dice_3d: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +35,24 @@ def train(
     run: Run, material: Material, folder: Path, watch: Callable[[Told], None], clock: Clock = time.monotonic
 ) -> None:
     """Go on with a run until its plan ends; checkpoints, log and plot go into ``folder``."""
-    torch.set_num_threads(1)
-    log = journal.Journal(folder, run.step)
     pool = Pool(material.training, run.plan.seed)
-    begun, before = clock(), run.seconds
-    saved = begun
-    while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
-        parts = one_step(run, pool, progress)
-        run.seconds = before + clock() - begun
-        loss = parts.as_json()
-        if run.step <= FIRST_LOSSES:
-            run.first_losses.append(loss["loss"])
-        log.write(step=run.step, kind=run.plan.kind(run.step - 1).name, **loss, seconds=round(run.seconds, 1))
-        if run.step % run.plan.validate_every == 0:
-            _look(run, material, folder, log)
-        if clock() - saved > SAVE_EVERY_S:
-            checkpoints.save(run, folder)
-            saved = clock()
-        watch(Told(run.step, progress, loss["loss"], run.curve[-1]["dice_3d"] if run.curve else None))
-    _look(run, material, folder, log)
-    checkpoints.save(run, folder)
+
+    def step(progress: float) -> dict[str, Any]:
+        loss = one_step(run, pool, progress).as_json()
+        return {"kind": run.plan.kind(run.step - 1).name, **loss}
+
+    course = Course(
+        step, lambda log: _look(run, material, folder, log), lambda: checkpoints.save(run, folder), "dice_3d"
+    )
+    go_on(run, course, folder, watch, clock)
 
 
 def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     """Do one step of a run."""
     step, plan = run.step, run.plan
     device = next(run.network.parameters()).device
-    torch.manual_seed(plan.seed * 1_000_003 + step)
+    prepare(run, progress)
     batch = batch_of(pool, plan, step, size=sam2.image_size(run.network)).to(device)
-    for group in run.optimiser.param_groups:
-        group["lr"] = plan.rate(step, progress)
     run.network.train()
     parts = _marked(run.network, batch)
     run.optimiser.zero_grad(set_to_none=True)

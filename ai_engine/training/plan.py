@@ -31,8 +31,6 @@ class Plan(Schedule):
         How many slices clips have, each as often as it stands here.
     clip_slices : int
         All clips of a step have about this many slices together.
-    validate_every : int
-        Steps between two validations.
     """
 
     slices: int = 8

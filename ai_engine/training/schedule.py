@@ -20,6 +20,8 @@ class Schedule:
         At the end of the warm-up.
     ema : float
         Decay of the moving average of the weights, which is what validation sees and what is exported.
+    validate_every : int
+        Steps between two validations.
     """
 
     seed: int = 1
@@ -31,6 +33,7 @@ class Schedule:
     weight_decay: float = 0.02
     largest_gradient: float = 1.0
     ema: float = 0.999
+    validate_every: int = 250
 
     def __post_init__(self) -> None:
         if self.steps is None and self.hours is None:

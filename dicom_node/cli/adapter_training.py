@@ -26,7 +26,7 @@ from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.part_solid import part_solid_composites
 from dicom_node.cases.splits import check_use
 from dicom_node.cli.options import data_of
-from dicom_node.cli.training import circumstances, shown, told_errors
+from dicom_node.cli.training_run import circumstances, shown, told_errors
 from dicom_node.errors import SettingsError
 
 CONFIGURATION = "adapter"
@@ -52,7 +52,7 @@ def train(arguments: argparse.Namespace) -> int:
             checkpoints.load(run, folder)
         else:
             (folder / _BEGUN).write_text(json.dumps(begun | {"material": _made(arguments)}), encoding="utf-8")
-        with shown(plan) as watch:
+        with shown("validation Dice") as watch:
             train_run(run, lesson, folder, watch)
         if arguments.smoke:
             exported(folder, folder / f"{CONFIGURATION}.safetensors")

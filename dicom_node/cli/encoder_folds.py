@@ -18,9 +18,9 @@ from dicom_node.cli.encoder_training import (
     plan_of,
     said_of,
     sources_of,
-    told_errors,
     train_one,
 )
+from dicom_node.cli.training_run import told_errors
 from dicom_node.errors import SettingsError
 
 

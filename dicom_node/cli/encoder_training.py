@@ -2,30 +2,23 @@
 
 import argparse
 import json
-import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ai_engine.clip.vocabulary import of_wordings
 from ai_engine.errors import TrainingError
 from ai_engine.training import checkpoints
 from ai_engine.training.encoder import run as runs
-from ai_engine.training.encoder.loop import Told
 from ai_engine.training.encoder.loop import train as train_run
 from ai_engine.training.encoder.places import Places
 from ai_engine.training.encoder.plan import LENGTH, Plan
 from ai_engine.training.encoder.validation import Judged
-from dicom_node import node
 from dicom_node.cases.lidc_database import Split
 from dicom_node.cli.encoder_material import check_held_out, folder_of, places, told_of
 from dicom_node.cli.training_material import Sources
-from dicom_node.errors import NodeError, SettingsError
+from dicom_node.cli.training_run import circumstances, shown, told_errors
+from dicom_node.errors import SettingsError
 
 CONFIGURATION = "encoder"
 
@@ -70,8 +63,8 @@ def train_one(arguments: argparse.Namespace, training: Places, validation: Place
         _check_same_places(folder, told)
         runs.restore(run, folder)
     else:
-        (folder / _BEGUN).write_text(json.dumps({**_circumstances(), "places": told}), encoding="utf-8")
-    with _shown() as watch:
+        (folder / _BEGUN).write_text(json.dumps({**circumstances("cpu"), "places": told}), encoding="utf-8")
+    with shown("mean sensitivity", every=100) as watch:
         train_run(run, learnt_from, Judged(validation), folder, watch)
     return run
 
@@ -142,15 +135,6 @@ def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_ou
     return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})
 
 
-def _circumstances() -> dict[str, Any]:
-    """Say by which code and on what machine a run begins."""
-    return {
-        "version": node.software_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "torch": torch.__version__,
-    }
-
-
 def _last(curve: list[dict[str, Any]]) -> str:
     """Say the last validation of a run."""
     last = curve[-1]
@@ -159,32 +143,3 @@ def _last(curve: list[dict[str, Any]]) -> str:
         f"validation: AUC {last['auc']:.3f} by text, {last['auc_head']:.3f} by the head; sensitivity by "
         f"false positives per scan {sensitivity}; types told by paraphrases {last['types']:.2f}"
     )
-
-
-@contextmanager
-def told_errors() -> Iterator[None]:
-    """Say what the engine refuses as the command line says its own."""
-    try:
-        yield
-    except TrainingError as error:
-        raise NodeError(str(error)) from error
-
-
-@contextmanager
-def _shown() -> Iterator[Callable[[Told], None]]:
-    """Show a run: its bar, loss (mean of 100 steps), validation; without a terminal, a line now and then."""
-    words = "step {task.fields[step]}, loss {task.fields[loss]:.3f}, mean sensitivity {task.fields[seen]}"
-    with Progress(TextColumn(words), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=1.0, step=0, loss=0.0, seen="-")
-        mean: list[float] = []
-
-        def watch(told: Told) -> None:
-            mean.append(told.loss)
-            del mean[:-100]
-            loss = sum(mean) / len(mean)
-            seen = "-" if told.sensitivity is None else f"{told.sensitivity:.3f}"
-            bar.update(task, completed=told.progress, step=told.step, loss=loss, seen=seen)
-            if not bar.console.is_terminal and told.step % 100 == 0:
-                print(f"step {told.step} ({told.progress:.1%}), loss {loss:.3f}, sensitivity {seen}", flush=True)
-
-        yield watch

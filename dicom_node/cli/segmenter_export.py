@@ -19,7 +19,8 @@ from ai_engine.training.validation import Validation, validate
 from dicom_node.cases.judged_composites import judged_composites
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cli.options import data_of
-from dicom_node.cli.training import facts_of, told_errors
+from dicom_node.cli.training import facts_of
+from dicom_node.cli.training_run import told_errors
 
 # Of the composites that weights are compared on.
 SEED = 12

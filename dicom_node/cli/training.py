@@ -2,29 +2,24 @@
 
 import argparse
 import json
-import platform
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ai_engine.errors import TrainingError, WeightsError
+from ai_engine.errors import TrainingError
 from ai_engine.sam2 import network as sam2
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.training import checkpoints
 from ai_engine.training import export as exporting
-from ai_engine.training.loop import Told, one_step
+from ai_engine.training.loop import one_step
 from ai_engine.training.loop import train as train_run
 from ai_engine.training.material import Pool
 from ai_engine.training.plan import Plan
-from dicom_node import node
 from dicom_node.cli.training_material import Sources, made_of, material
-from dicom_node.errors import NodeError, SettingsError
+from dicom_node.cli.training_run import circumstances, shown, told_errors
+from dicom_node.errors import SettingsError
 
 CONFIGURATION = "compact"
 SAME = 1e-3
@@ -49,7 +44,7 @@ def train(arguments: argparse.Namespace) -> int:
             checkpoints.load(run, work)
         else:
             (work / _BEGUN).write_text(json.dumps(_circumstances(arguments)), encoding="utf-8")
-        with shown(plan) as watch:
+        with shown("validation Dice") as watch:
             train_run(run, learnt_from, work, watch)
         if arguments.smoke:
             exporting.export(work, checkpoints.BEST, facts_of(arguments), work / f"{CONFIGURATION}.safetensors")
@@ -118,50 +113,3 @@ def _circumstances(arguments: argparse.Namespace) -> dict[str, Any]:
     return circumstances(arguments.device) | {
         "began_with": "random weights" if start is None else f"weights with sha256 {sha256_of(start)}",
     }
-
-
-def circumstances(device: str) -> dict[str, Any]:
-    """Say by which code and on what machine a run begins."""
-    return {
-        "version": node.software_version(),
-        "commit": _commit(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "torch": torch.__version__,
-        "device": device,
-    }
-
-
-def _commit() -> str | None:
-    """Name the commit of this package's source, where it is run from a checkout."""
-    here = Path(__file__).parent
-    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or None
-
-
-@contextmanager
-def told_errors() -> Iterator[None]:
-    """Say what the engine refuses as the command line says its own."""
-    try:
-        yield
-    except (TrainingError, WeightsError) as error:
-        raise NodeError(str(error)) from error
-
-
-@contextmanager
-def shown(plan: Plan) -> Iterator[Callable[[Told], None]]:
-    """Show a run: its bar, loss (mean of 100 steps), validation Dice; without a terminal, a line now and then."""
-    words = "step {task.fields[step]}, loss {task.fields[loss]:.3f}, validation Dice {task.fields[dice]}"
-    with Progress(TextColumn(words), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=1.0, step=0, loss=0.0, dice="-")
-        mean: list[float] = []
-
-        def watch(told: Told) -> None:
-            mean.append(told.loss)
-            del mean[:-100]
-            loss = sum(mean) / len(mean)
-            dice = "-" if told.dice_3d is None else f"{told.dice_3d:.3f}"
-            bar.update(task, completed=told.progress, step=told.step, loss=loss, dice=dice)
-            if not bar.console.is_terminal and told.step % 200 == 0:
-                print(f"step {told.step} ({told.progress:.1%}), loss {loss:.3f}, validation Dice {dice}", flush=True)
-
-        yield watch

@@ -22,8 +22,8 @@ from ai_engine.sam2.network import Walk
 from ai_engine.training import checkpoints, export
 from ai_engine.training.adapter.loop import Lesson, begun_with, train
 from ai_engine.training.adapter.material import Examples, examples_of, slices_of
-from ai_engine.training.loop import Told
 from ai_engine.training.plan import Plan
+from ai_engine.training.steps import Told
 from tests.support.balls import ball_in_lung
 from tests.support.sam2 import by_chance
 

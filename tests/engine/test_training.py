@@ -14,9 +14,10 @@ from ai_engine.sam2 import network as sam2
 from ai_engine.sam2.loading import load
 from ai_engine.training import checkpoints, export, journal
 from ai_engine.training.checkpoints import Run
-from ai_engine.training.loop import FIRST_LOSSES, Material, train
+from ai_engine.training.loop import Material, train
 from ai_engine.training.losses import losses
 from ai_engine.training.plan import Plan
+from ai_engine.training.steps import FIRST_LOSSES
 from ai_engine.training.validation import segmented
 from tests.support.balls import ball_in_lung
 from tests.support.sam2 import by_chance

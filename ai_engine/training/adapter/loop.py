@@ -19,8 +19,8 @@ from ai_engine.sam2.adapter import Adapter, build, channels_of
 from ai_engine.training import checkpoints, journal
 from ai_engine.training.adapter.material import Examples, Slices, slices_of
 from ai_engine.training.checkpoints import BEST, Run
-from ai_engine.training.loop import FIRST_LOSSES, Clock, Told
 from ai_engine.training.losses import Losses, losses
+from ai_engine.training.steps import Clock, Course, Told, go_on, prepare
 
 PARTS = tuple(Part)
 
@@ -50,27 +50,19 @@ def begun_with(lesson: Lesson, seed: int) -> Adapter:
 
 def train(run: Run, lesson: Lesson, folder: Path, watch: Callable[[Told], None], clock: Clock = time.monotonic) -> None:
     """Go on with a run until its plan ends; checkpoints, log and plot go into ``folder``."""
-    torch.set_num_threads(1)
-    log = journal.Journal(folder, run.step)
-    begun, before = clock(), run.seconds
-    while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
-        loss = one_step(run, lesson, progress).as_json()
-        run.seconds = before + clock() - begun
-        if run.step <= FIRST_LOSSES:
-            run.first_losses.append(loss["loss"])
-        log.write(step=run.step, **loss, seconds=round(run.seconds, 1))
-        if run.step % run.plan.validate_every == 0:
-            _look(run, lesson, folder, log)
-        watch(Told(run.step, progress, loss["loss"], run.curve[-1]["dice_3d"] if run.curve else None))
-    _look(run, lesson, folder, log)
+    course = Course(
+        lambda progress: one_step(run, lesson, progress).as_json(),
+        lambda log: _look(run, lesson, folder, log),
+        lambda: checkpoints.save(run, folder),
+        "dice_3d",
+    )
+    go_on(run, course, folder, watch, clock)
 
 
 def one_step(run: Run, lesson: Lesson, progress: float) -> Losses:
     """Do one step of a run; only the adapter learns."""
     step, plan = run.step, run.plan
-    torch.manual_seed(plan.seed * 1_000_003 + step)
-    for group in run.optimiser.param_groups:
-        group["lr"] = plan.rate(step, progress)
+    prepare(run, progress)
     rng, examples = plan.rng(step), lesson.training.examples
     numbers = rng.integers(len(examples), size=plan.slices)
     at = [(int(number), int(rng.integers(len(examples[number].whole)))) for number in numbers]

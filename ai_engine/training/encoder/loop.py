@@ -6,7 +6,6 @@ same way as one that is not.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,21 +21,7 @@ from ai_engine.training.encoder.plan import Text
 from ai_engine.training.encoder.pool import Pool
 from ai_engine.training.encoder.run import Run, write
 from ai_engine.training.encoder.validation import Judged
-
-FIRST_LOSSES = 200
-SAVE_EVERY_S = 300.0
-
-Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Told:
-    """How far a run is, for whoever watches."""
-
-    step: int
-    progress: float
-    loss: float
-    sensitivity: float | None
+from ai_engine.training.steps import Clock, Course, Told, go_on, prepare
 
 
 def train(
@@ -48,34 +33,21 @@ def train(
     clock: Clock = time.monotonic,
 ) -> None:
     """Go on with a run until its plan ends; checkpoints and log go into ``folder``."""
-    torch.set_num_threads(1)
-    log = journal.Journal(folder, run.step)
     pool = Pool(training, run.hardness)
-    begun, before = clock(), run.seconds
-    saved = begun
-    while (progress := run.plan.progress(run.step, run.seconds)) < 1.0:
-        told = one_step(run, pool, progress).as_json()
-        run.seconds = before + clock() - begun
-        if run.step <= FIRST_LOSSES:
-            run.first_losses.append(told["loss"])
-        log.write(step=run.step, **told, seconds=round(run.seconds, 1))
-        if run.step % run.plan.validate_every == 0:
-            _look(run, judged, folder, log)
-        if clock() - saved > SAVE_EVERY_S:
-            write(run, folder)
-            saved = clock()
-        watch(Told(run.step, progress, told["loss"], run.curve[-1]["mean_sensitivity"] if run.curve else None))
-    _look(run, judged, folder, log)
-    write(run, folder)
+    course = Course(
+        lambda progress: one_step(run, pool, progress).as_json(),
+        lambda log: _look(run, judged, folder, log),
+        lambda: write(run, folder),
+        "mean_sensitivity",
+    )
+    go_on(run, course, folder, watch, clock)
 
 
 def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     """Do one step of a run."""
     step, plan = run.step, run.plan
-    torch.manual_seed(plan.seed * 1_000_003 + step)
+    prepare(run, progress)
     batch = batch_of(pool, plan, run.vocabulary, step)
-    for group in run.optimiser.param_groups:
-        group["lr"] = plan.rate(step, progress)
     run.network.train()
     with torch.autocast("cpu", torch.bfloat16):
         images, head = run.network.images(batch.fine, batch.coarse)
