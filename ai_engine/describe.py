@@ -113,8 +113,7 @@ def _on_pleura(scene: Scene, segment: Segment) -> bool:
 
 def locate(lungs: Lungs, segment: Segment) -> Location:
     """Side and zone of one segment of the turned volume; the lobe is not known to this tier."""
-    centre = np.argwhere(segment.mask).mean(axis=0) + segment.origin_krc
-    at = lungs.grid.from_volume(centre)
+    at = lungs.grid.from_volume(segment.middle_krc)
     side = _side(lungs, at)
     occupied = np.nonzero((lungs.sides == side).any(axis=(1, 2)))[0]
     height = (at[0] - occupied[0]) / max(occupied[-1] - occupied[0], 1)

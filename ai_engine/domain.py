@@ -175,6 +175,11 @@ class Segment:
         k, r, c = (slice(o, o + n) for o, n in zip(self.origin_krc, self.mask.shape, strict=True))
         return k, r, c
 
+    @property
+    def middle_krc(self) -> FloatArray:
+        """Mean index in the volume of the mask's voxels, (3,) float64."""
+        return np.argwhere(self.mask).mean(axis=0) + self.origin_krc
+
     def on(self, shape: tuple[int, int, int]) -> BoolArray:
         """Return the mask on the whole grid of a volume of this shape, (k, r, c) bool."""
         whole = np.zeros(shape, dtype=bool)

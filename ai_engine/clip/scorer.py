@@ -37,7 +37,8 @@ class Described:
     Attributes
     ----------
     centre_krc : tuple of float
-        On the turned grid.
+        Middle of its outline, on the turned grid. A candidate may lie up to a radius off it, where the picture is
+        another: the rim of a part-solid nodule looks like ground glass.
     diameter_mm : float
         Mean of long and short axis.
     """
@@ -157,7 +158,7 @@ class TextScorer:
 
 def described(finding: Finding, turn: Turn) -> Described:
     """Bring a finding, which lies on the source grid, to the turned grid."""
-    k, r, c = (float(v) for v in lps_mm_to_krc(turn.index_affine, finding.candidate.centre_krc))
+    k, r, c = (float(v) for v in lps_mm_to_krc(turn.index_affine, finding.segment.middle_krc))
     return Described((k, r, c), finding.measurements.mean_diameter_mm, finding.location)
 
 

@@ -128,8 +128,7 @@ def truth_of(
 ) -> Truth:
     """Make the truth of an outline on the grid of a volume."""
     spacing = volume.spacing_krc_mm
-    middle = (np.argwhere(outline.mask).mean(axis=0) + outline.origin_krc) * spacing
-    k, r, c = (float(value) for value in middle)
+    k, r, c = (float(value) for value in outline.middle_krc * spacing)
     diameter = diameter_mm(outline.mask, spacing)
     return Truth(name, (k, r, c), radius_mm(outline, spacing), diameter, nodule_type, standing)
 

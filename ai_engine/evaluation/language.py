@@ -65,6 +65,8 @@ class Planted:
         Of the planted outline.
     location : Location
         Where the planted outline lies, by the engine's own division of the lungs.
+    is_clear : bool
+        Its type lies well off the limits between types. Of the others readers say one as often as the other.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Planted:
     facts: Facts
     diameter_mm: float
     location: Location
+    is_clear: bool
 
     def is_meant(self, asked: Asked) -> bool:
         """Tell whether a prompt means this nodule."""
@@ -136,7 +139,7 @@ def answered(
     asked: Sequence[Asked],
     planted: Mapping[str, Planted],
 ) -> Iterator[Answered]:
-    """Ask all prompts of the planted nodules of one scan, as the node would: at its own candidates and outlines.
+    """Ask all prompts of the planted nodules of one scan, as the node would: at the middle of its own outlines.
 
     Parameters
     ----------
@@ -175,4 +178,5 @@ def _described(
         except EmptySegment:
             continue
         location = look_at(scene, candidate, segment).location
-        yield name, Described(candidate.centre_krc, mean_diameter_mm(scene.volume, segment), location)
+        k, r, c = (float(at) for at in segment.middle_krc)
+        yield name, Described((k, r, c), mean_diameter_mm(scene.volume, segment), location)

@@ -77,7 +77,7 @@ def match(subject: Subject, segments: Sequence[Segment]) -> Segment | None:
     best, largest = None, 0
     for segment in segments:
         both = int(np.count_nonzero(np.logical_and(*together(truth, segment))))
-        apart = np.linalg.norm((_centre(segment) - _centre(truth)) * spacing)
+        apart = np.linalg.norm((segment.middle_krc - truth.middle_krc) * spacing)
         if apart < radius and both > largest:
             best, largest = segment, both
     return best
@@ -87,10 +87,6 @@ def radius_mm(truth: Segment, spacing_mm: tuple[float, float, float]) -> float:
     """Half of the mean diameter, but at least that of the ball of the same volume: some lesions are tall."""
     volume = np.count_nonzero(truth.mask) * float(np.prod(spacing_mm))
     return max(diameter_mm(truth.mask, spacing_mm) / 2, float(np.cbrt(0.75 * volume / np.pi)))
-
-
-def _centre(segment: Segment) -> np.ndarray:
-    return np.argwhere(segment.mask).mean(axis=0) + segment.origin_krc
 
 
 def prompted_rows(subject: Subject, contestant: Contestant, rng: np.random.Generator) -> list[Row]:

@@ -62,7 +62,7 @@ def _lesions(scan: Scan, volume: CtVolume, marks: list[tuple[float, ...]], datab
 
 
 def _holds(truth: Segment, ball: Segment) -> bool:
-    middle = np.round(np.argwhere(ball.mask).mean(axis=0)).astype(int) + ball.origin_krc - truth.origin_krc
+    middle = np.round(ball.middle_krc).astype(int) - truth.origin_krc
     return bool((middle >= 0).all() and (middle < truth.mask.shape).all())
 
 

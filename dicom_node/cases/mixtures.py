@@ -1,15 +1,18 @@
-"""Planted mixtures: solid, part-solid, ground-glass and calcified outlines in turn, 5 to 30 mm.
+"""Planted mixtures: as many nodules that show solid, part-solid, ground-glass and calcified, 5 to 30 mm.
 
-In real lungs four of five nodules are solid: a prompt that selects everything would look right there.
+In real lungs four of five nodules are solid: a prompt that selects everything would look right there. Not every outline
+that a reader called part-solid becomes a nodule that looks so: the kind that fewest have shown so far is planted next.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import NO, YES, Attribute, Facts
-from ai_engine.composites import NoduleShape, PlantedNodule, PlantedScan, visible_type
+from ai_engine.composites import CLEAR_BY, NoduleShape, PlantedNodule, PlantedScan, visible_type
 from ai_engine.describe import locate
 from ai_engine.domain import NoduleType
 from ai_engine.evaluation.language import Planted
@@ -21,25 +24,29 @@ from dicom_node.cases.lidc_database import Annotation, LidcDatabase, Split
 from dicom_node.cases.shapes import nodule_shapes
 
 DIAMETER_MM = (5.0, 30.0)
-#: Tried in each copy of a lung: two of each kind.
+#: Tried in each copy of a lung.
 PER_SCAN = 8
 
 _ABSENT = 6
 # What is painted follows the reader's texture by chance: these make a kind likely; what the picture shows is the truth.
-_KINDS: tuple[Callable[[Annotation], bool], ...] = (
-    lambda each: each.ratings.texture == 5 and each.ratings.calcification == _ABSENT,
-    lambda each: each.ratings.texture == 3 and each.ratings.calcification == _ABSENT,
-    lambda each: each.ratings.texture == 1 and each.ratings.calcification == _ABSENT,
-    lambda each: each.ratings.texture >= 4 and each.ratings.calcification < _ABSENT,
-)
+_KINDS: dict[str, Callable[[Annotation], bool]] = {
+    str(NoduleType.SOLID): lambda each: each.ratings.texture == 5 and each.ratings.calcification == _ABSENT,
+    str(NoduleType.PART_SOLID): lambda each: each.ratings.texture == 3 and each.ratings.calcification == _ABSENT,
+    str(NoduleType.GROUND_GLASS): lambda each: each.ratings.texture == 1 and each.ratings.calcification == _ABSENT,
+    CALCIFIED: lambda each: each.ratings.texture >= 4 and each.ratings.calcification < _ABSENT,
+}
 
 
 @dataclass
 class Mixture:
-    """Outlines of one split, drawn by kind in turn; a kind that runs out begins again, in other places.
+    """Outlines of one split; a kind that runs out begins again, in other places.
 
     Attributes
     ----------
+    shown : Counter
+        Kind -> nodules planted so far that clearly show it.
+    drawn : Counter
+        Kind -> outlines drawn of which it is not known yet what they show.
     calcified : set of int
         Annotations drawn so far to which their reader gave a pattern of calcium.
     """
@@ -47,30 +54,38 @@ class Mixture:
     database: LidcDatabase
     split: Split
     seed: int
+    shown: Counter[str] = field(default_factory=Counter)
+    drawn: Counter[str] = field(default_factory=Counter)
     calcified: set[int] = field(default_factory=set)
 
     def shapes(self) -> Iterator[NoduleShape]:
-        """Yield outlines without end, unless a kind has none at all."""
-        kinds = [self._again_and_again(wanted) for wanted in _KINDS]
+        """Yield outlines without end, unless a kind has none at all; counts anew what is shown."""
+        self.shown.clear()
+        self.drawn.clear()
+        outlines = {kind: self._again_and_again(wanted) for kind, wanted in _KINDS.items()}
         while True:
-            for kind in kinds:
-                shape = next(kind, None)
-                if shape is None:
-                    return
-                if shape.calcification < _ABSENT:
-                    self.calcified.add(shape.annotation_id)
-                yield shape
+            kind = min(outlines, key=lambda each: self.shown[each] + self.drawn[each])
+            shape = next(outlines[kind], None)
+            if shape is None:
+                return
+            self.drawn[kind] += 1
+            if shape.calcification < _ABSENT:
+                self.calcified.add(shape.annotation_id)
+            yield shape
 
     def planted(self, scan: PlantedScan, lungs: Lungs) -> dict[str, Planted]:
-        """Say what is true of the nodules of a copy, by ``name_of``, as in the exam of the copy.
+        """Say what is true of the nodules of a copy, by ``name_of``, as in the exam of the copy; counts what they show.
 
         A nodule that does not show what was painted is left out: nobody knows what a prompt should make of it.
         """
-        return {
-            name_of(nodule): found
+        found = {
+            name_of(nodule): planted
             for nodule in scan.nodules
-            if (found := self._planted(scan, nodule, lungs)) is not None
+            if (planted := self._planted(scan, nodule, lungs)) is not None
         }
+        self.drawn.clear()
+        self.shown.update(each.kind for each in found.values() if each.is_clear)
+        return found
 
     def _planted(self, scan: PlantedScan, nodule: PlantedNodule, lungs: Lungs) -> Planted | None:
         outline = segment_of(scan.labels == nodule.number)
@@ -78,7 +93,8 @@ class Mixture:
             return None
         painted, spacing = nodule.nodule_type, scan.volume.spacing_krc_mm
         diameter = diameter_mm(outline.mask, spacing)
-        shown = visible_type(scan.volume.hu, scan.labels == nodule.number, spacing, diameter, painted)
+        look = partial(visible_type, scan.volume.hu, scan.labels == nodule.number, spacing, diameter, painted)
+        shown = look()
         if shown is None:
             return None
         is_calcified = nodule.annotation_id in self.calcified and shown is not NoduleType.GROUND_GLASS
@@ -90,6 +106,7 @@ class Mixture:
             facts=_facts(shown, diameter, is_calcified),
             diameter_mm=diameter,
             location=locate(lungs, outline),
+            is_clear=look(clear_by=CLEAR_BY) is not None,
         )
 
     def _again_and_again(self, wanted: Callable[[Annotation], bool]) -> Iterator[NoduleShape]:

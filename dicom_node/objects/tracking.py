@@ -64,8 +64,7 @@ def _identify(
 
 def centre_lps_mm(finding: Finding, series: CtSeries) -> tuple[float, float, float]:
     """Return the centre of a finding's segment in the patient, LPS mm."""
-    centre_krc = np.argwhere(finding.segment.mask).mean(axis=0) + finding.segment.origin_krc
-    x, y, z = krc_to_lps_mm(series.volume.affine, centre_krc)
+    x, y, z = krc_to_lps_mm(series.volume.affine, finding.segment.middle_krc)
     return float(x), float(y), float(z)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_engine.composites import visible_type
+from ai_engine.composites import CLEAR_BY, visible_type
 from ai_engine.domain import NoduleType
 
 LUNG, GLASS, TISSUE = -860, -600, 20
@@ -12,7 +12,12 @@ SOLID, PART_SOLID, GROUND_GLASS = NoduleType.SOLID, NoduleType.PART_SOLID, Nodul
 
 
 def seen(
-    diameter_mm: float, core_mm: float, painted: NoduleType, vessel_mm: float = 0.0, glass: int = GLASS
+    diameter_mm: float,
+    core_mm: float,
+    painted: NoduleType,
+    vessel_mm: float = 0.0,
+    glass: int = GLASS,
+    clear_by: float = 0.0,
 ) -> NoduleType | None:
     """Ask what is seen of a ball of ground glass with a core, and a vessel through it along k."""
     k, r, c = np.meshgrid(*(np.arange(-24, 25) * step for step in SPACING), indexing="ij")
@@ -21,7 +26,7 @@ def seen(
     hu = np.where(outline, glass, LUNG)
     hu[(far <= core_mm / 2) | (np.hypot(r - 2, c) <= vessel_mm / 2)] = TISSUE
     noise = np.random.default_rng(1).normal(0, 20, hu.shape)
-    return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted)
+    return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted, clear_by)
 
 
 def test_an_outline_without_voxels_is_refused() -> None:
@@ -45,6 +50,16 @@ def test_a_core_that_is_too_small_to_be_measured_shows_nothing(core_mm: float) -
 def test_a_thin_rim_is_an_edge(diameter_mm: float, core_mm: float) -> None:
     assert seen(diameter_mm, core_mm, PART_SOLID) is None
     assert seen(diameter_mm, core_mm, SOLID) is SOLID
+
+
+def test_near_the_limit_neither_is_clear() -> None:
+    cores_mm = (11.0, 8.0, 6.0)
+    clear = [{kind: seen(12, core, kind, clear_by=CLEAR_BY) for kind in (SOLID, PART_SOLID)} for core in cores_mm]
+    assert clear == [
+        {SOLID: SOLID, PART_SOLID: None},
+        {SOLID: None, PART_SOLID: None},
+        {SOLID: None, PART_SOLID: PART_SOLID},
+    ]
 
 
 def test_a_wide_rim_leaves_nobody_sure_of_solid() -> None:
