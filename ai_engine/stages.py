@@ -243,8 +243,13 @@ def with_sam2(weights: Weights, device: str = "auto") -> Tier:
     return replace(plain, family=family, names=names, segmenter=sam2_segmenter(weights, device))
 
 
-def with_encoder(tier: Tier, weights: Weights) -> Tier:
+def with_encoder(tier: Tier, weights: Weights, point: OperatingPoint | None = None) -> Tier:
     """Give a tier whose findings are chosen by the encoder: it scores a generous list of candidates.
+
+    Parameters
+    ----------
+    point : OperatingPoint, optional
+        Instead of the one that was fixed with the weights.
 
     Raises
     ------
@@ -253,7 +258,7 @@ def with_encoder(tier: Tier, weights: Weights) -> Tier:
         read only when the first scene comes.
     """
     weights.check()
-    version, point = encoder_weights.version_of(weights), encoder_weights.operating_point(weights)
+    version, point = encoder_weights.version_of(weights), point or encoder_weights.operating_point(weights)
     vocabulary = encoder_weights.vocabulary_of(weights)
     scoring = Scoring(TextScorer(_encoder_loader(weights.path)), vocabulary, version, weights.sha256, point)
     first = {

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ai_engine.candidates import Proposer, own_scores
 from ai_engine.candidates.merging import merged
-from ai_engine.domain import Candidate, CtVolume, FloatArray, HuArray, NoduleType, Segment
+from ai_engine.domain import Candidate, CtVolume, FloatArray, NoduleType, Segment
 from ai_engine.evaluation.froc import Searched, Target
 from ai_engine.evaluation.scores import diameter_mm
 from ai_engine.evaluation.segmentation import radius_mm
@@ -80,32 +80,6 @@ class Exam:
 
 
 @dataclass(frozen=True, eq=False)
-class FalsePositive:
-    """A candidate that hits nothing, with its slice of the scan, (r, c) int16."""
-
-    scan: str
-    candidate: Candidate
-    score: float
-    hu: HuArray
-    pixel_mm: float
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What one scorer made of one scan.
-
-    Attributes
-    ----------
-    searched : Searched
-    false_positives : tuple of (Candidate, float)
-        All of them with their scores, the best first.
-    """
-
-    searched: Searched
-    false_positives: tuple[tuple[Candidate, float], ...]
-
-
-@dataclass(frozen=True, eq=False)
 class Proposed:
     """A scan's candidates before anything scored them.
 
@@ -139,30 +113,24 @@ def proposed(exam: Exam, proposer: Proposer) -> Proposed:
     begun = process_time()
     candidates = tuple(proposer.propose(scene))
     seconds = process_time() - begun
-    return Proposed(scene, candidates, matched(exam, candidates, own_scores(list(candidates)))[0], seconds)
+    return Proposed(scene, candidates, matched(exam, candidates, own_scores(list(candidates))), seconds)
 
 
-def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Judged]:
+def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Searched]:
     """Score the candidates of a scan with every scorer and match them."""
     results = {}
     for name, scorer in scorers.items():
         scores = np.asarray(scorer.score(found.scene, found.candidates), dtype=np.float64)
         kept = merged(found.candidates, scores, exam.volume.spacing_krc_mm)
-        searched, wrong = matched(exam, [found.candidates[i] for i in kept], scores[kept])
-        results[name] = Judged(searched, tuple((found.candidates[kept[i]], float(scores[kept[i]])) for i in wrong))
+        results[name] = matched(exam, [found.candidates[i] for i in kept], scores[kept])
     return results
 
 
-def matched(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> tuple[Searched, list[int]]:
+def matched(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> Searched:
     """Match candidates with the truth as LUNA16 does.
 
     Every candidate belongs to the nodule whose centre it lies nearest to, in radii, if that is below 1. The best one is
     the hit; further ones are neither hits nor false positives, nor are those that hit what is ignored.
-
-    Returns
-    -------
-    Searched, list of int
-        And the indices of the false positives, in the order given.
     """
     values = np.asarray(scores, dtype=np.float64)
     belongs = _nearest(exam, candidates)
@@ -171,8 +139,7 @@ def matched(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> t
         for number, truth in enumerate(exam.truths)
         if truth.standing is Standing.TARGET
     ]
-    wrong = [int(i) for i in np.nonzero(belongs < 0)[0]]
-    return Searched(exam.lung, exam.scan, tuple(targets), tuple(float(values[i]) for i in wrong)), wrong
+    return Searched(exam.lung, exam.scan, tuple(targets), tuple(values[belongs < 0].tolist()))
 
 
 def hits(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> dict[str, int]:
@@ -200,20 +167,3 @@ def _nearest(exam: Exam, candidates: Sequence[Candidate]) -> NDArray[np.int_]:
 
 def _best(scores: FloatArray) -> float | None:
     return float(scores.max()) if len(scores) else None
-
-
-# Half the side of a false positive's picture.
-_HALF_MM = 30.0
-
-
-def pictured(exam: Exam, candidate: Candidate, score: float) -> FalsePositive:
-    """Cut a false positive's slice out of its scan."""
-    volume = exam.volume
-    k, *middle = (round(value) for value in candidate.centre_krc)
-    half = np.ceil(_HALF_MM / np.array(volume.spacing_krc_mm[1:])).astype(int)
-    rows, columns = (
-        np.clip(np.arange(at - n, at + n + 1), 0, size - 1)
-        for at, n, size in zip(middle, half, volume.hu.shape[1:], strict=True)
-    )
-    hu = volume.hu[min(max(k, 0), volume.hu.shape[0] - 1)][np.ix_(rows, columns)]
-    return FalsePositive(exam.scan, candidate, score, hu, volume.spacing_krc_mm[1])

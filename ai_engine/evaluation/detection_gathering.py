@@ -6,14 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ai_engine.candidates import Proposer
-from ai_engine.domain import Candidate
 from ai_engine.errors import NoLungs
-from ai_engine.evaluation.detection import Exam, Judged, Proposed, Scorer, judged, pictured, proposed
-from ai_engine.evaluation.detection_report import RealScan, Worse, pooled, threshold_at_rate
+from ai_engine.evaluation.detection import Exam, Proposed, Scorer, judged, proposed
+from ai_engine.evaluation.detection_report import RealScan, Worse, pooled
 from ai_engine.evaluation.froc import Searched
-
-# Of a real scan all false positives at the threshold are pictured, and so many where nothing planted sets one.
-_WITHOUT_THRESHOLD = 40
 
 Scorers = Mapping[str, Scorer]
 
@@ -62,7 +58,7 @@ class Gathered:
         if found is None:
             return {}
         self.proposed.setdefault(renderer, []).append(found.searched)
-        results = {name: each.searched for name, each in judged(exam, found, scorers).items()}
+        results = judged(exam, found, scorers)
         for name, searched in results.items():
             self.scored.setdefault(name, {}).setdefault(renderer, []).append(searched)
         return results
@@ -74,24 +70,16 @@ class Gathered:
             return
         pair = self.worse.setdefault(change, Worse({}, {}))
         for name, each in judged(exam, found, scorers).items():
-            left = {target.name for target in each.searched.targets}
+            left = {target.name for target in each.targets}
             pair.before.setdefault(name, []).append(_only(before[name], left))
-            pair.after.setdefault(name, []).append(each.searched)
+            pair.after.setdefault(name, []).append(each)
 
     def add_real(self, exam: Exam, scorers: Scorers) -> None:
-        """Search a real scan; comes after the planted ones, whose threshold decides what is pictured."""
+        """Search a real scan."""
         found = self.search.of(exam)
         if found is None:
             return
-        for name, each in judged(exam, found, scorers).items():
-            shown = [pictured(exam, *wrong) for wrong in self._to_show(name, each)]
-            self.real.append(RealScan(name, each.searched, tuple(shown)))
-
-    def _to_show(self, scorer: str, found: Judged) -> list[tuple[Candidate, float]]:
-        if scorer not in self.scored:
-            return list(found.false_positives[:_WITHOUT_THRESHOLD])
-        threshold = threshold_at_rate(pooled(self.scored[scorer]))
-        return [(candidate, score) for candidate, score in found.false_positives if score >= threshold]
+        self.real += [RealScan(name, each) for name, each in judged(exam, found, scorers).items()]
 
     def facts(self) -> dict[str, str]:
         """Say how many candidates there are, and how long they take."""

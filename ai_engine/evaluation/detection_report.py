@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ai_engine.evaluation.detection import FalsePositive
 from ai_engine.evaluation.froc import RATES, Curve, Searched, Target, curve
+from ai_engine.evaluation.reported import Reported, as_plain
 
 #: The bar is for nodules from here on; smaller ones stand beside it.
 BAR_MM = 6.0
@@ -23,14 +23,10 @@ class Worse:
 
 @dataclass(frozen=True, eq=False)
 class RealScan:
-    """A real scan under one scorer, with pictures of all false positives at or above the threshold.
-
-    Where nothing was planted there is no threshold: then of the best few.
-    """
+    """A real scan under one scorer."""
 
     scorer: str
     searched: Searched
-    false_positives: tuple[FalsePositive, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +46,8 @@ class DetectionReport:
     worse : dict
         Change -> the same scans before and after.
     real : sequence of RealScan
+    reported : sequence of Reported
+        The real scans as the node reports them.
     """
 
     command: str
@@ -58,19 +56,15 @@ class DetectionReport:
     scored: Mapping[str, Mapping[str, Sequence[Searched]]]
     worse: Mapping[str, Worse] = field(default_factory=dict)
     real: Sequence[RealScan] = ()
+    reported: Sequence[Reported] = ()
 
     def all_of(self, scorer: str) -> list[Searched]:
         """Return the scans of all renderers."""
         return pooled(self.scored[scorer])
 
     def threshold(self, scorer: str) -> float:
-        """Return the threshold that serves all scans of a scorer."""
-        return threshold_at_rate(self.all_of(scorer))
-
-
-def threshold_at_rate(searched: Sequence[Searched]) -> float:
-    """Return the threshold at ``RATE`` false positives per scan."""
-    return curve(searched).at(RATE)[0]
+        """Return the threshold that serves all planted scans of a scorer, at ``RATE``."""
+        return curve(self.all_of(scorer)).at(RATE)[0]
 
 
 def pooled(by_renderer: Mapping[str, Sequence[Searched]]) -> list[Searched]:
@@ -108,6 +102,7 @@ def as_json(report: DetectionReport) -> dict[str, Any]:
             for change, pair in report.worse.items()
         },
         "real": [{"scorer": each.scorer, **asdict(each.searched)} for each in report.real],
+        "reported": [as_plain(scan) for scan in report.reported],
     }
 
 

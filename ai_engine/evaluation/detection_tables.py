@@ -10,6 +10,7 @@ from ai_engine.domain import NoduleType
 from ai_engine.evaluation.detection_report import BAR_MM, RATE, DetectionReport, at_bar, pooled
 from ai_engine.evaluation.froc import Interval, Searched, Target, bootstrapped, curve
 from ai_engine.evaluation.report import band_of, bands, grouped
+from ai_engine.evaluation.reported import section
 from ai_engine.evaluation.tables import Cells, table
 
 #: False positives per scan at which sensitivity is shown.
@@ -30,6 +31,7 @@ def markdown(report: DetectionReport) -> str:
         parts += ["## False positives removed by each stage", *_stages(report)]
     parts += _worse(report)
     parts += _real(report)
+    parts += section(report.reported) if report.reported else ()
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,9 +125,8 @@ def _real(report: DetectionReport) -> Iterator[str]:
     yield "## Real lesions (development cases)"
     yield (
         "These cases were looked at while the engine was built. Rank: among all candidates of the scan. Most have only "
-        "one lesion outlined: a further finding may be a nodule that nobody outlined, and still counts as a false "
-        "positive here; each at the threshold is shown as a PNG (where nothing was planted there is no threshold, and "
-        "the best of each scan are shown)."
+        "one lesion outlined: a further candidate may be a nodule that nobody outlined, and still counts as a false "
+        "positive here."
     )
     rows: list[Cells] = []
     for each in report.real:

@@ -1,6 +1,6 @@
 """Scans to judge a detector on: copies of lungs with planted nodules, and the real cases with their lesions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,12 +78,6 @@ def real_exam(case: Case) -> Exam:
         truth_of(lesion.name, lesion.truths[0].segment, case.volume, lesion.nodule_type) for lesion in case.lesions
     ]
     return Exam(case.name.split("/")[0], case.name, case.volume, tuple(truths))
-
-
-def real_exams(folders: Iterable[Path]) -> Iterator[Exam]:
-    """Read all series of some case folders (``chest_case.case_folders``); raises ``CaseDataMissing``."""
-    for folder in folders:
-        yield from map(real_exam, chest_case.read_each(folder))
 
 
 def known_lesions(data_dir: Path, background: Background) -> tuple[Truth, ...]:

@@ -43,8 +43,8 @@ class Weights:
         words += [f"{path.name} in {patient}" for patient, path in self.folds.items()]
         return ", ".join(words) or "none: candidates' own score"
 
-    def scorers_for(self, lung: str) -> dict[str, Scorer]:
-        """Return what scores a lung.
+    def path_for(self, lung: str) -> Path | None:
+        """Return the file that scores a lung, None if there is none.
 
         Raises
         ------
@@ -55,10 +55,16 @@ class Weights:
         """
         patient = lung.split("/", maxsplit=1)[0]
         path = self.folds.get(patient, self.file)
+        if path is not None:
+            check_unseen(patient, trained_in(path))
+        return path
+
+    def scorers_for(self, lung: str) -> dict[str, Scorer]:
+        """Return what scores a lung; raises as ``path_for``."""
+        path = self.path_for(lung)
         scorers: dict[str, Scorer] = {OWN: OwnScore()}
         if path is None:
             return scorers
-        check_unseen(patient, trained_in(path))
         if path not in self._loaded:
             self._loaded[path] = _load(path)
         return scorers | self._loaded[path]

@@ -100,7 +100,7 @@ class _Gathered:
             return
         scorers = self.weights.scorers_for(copy.scan.lung)
         for name, each in judged(exam, found, self._ranking(scorers, copy.scan.lung)).items():
-            self.ranked.setdefault(name, []).append(each.searched)
+            self.ranked.setdefault(name, []).append(each)
         truths = self.mixture.planted(copy.scan, found.scene.lungs)
         targets = [target.name for target in found.searched.targets]
         counted = {name: truths[name] for name in targets if name in truths}

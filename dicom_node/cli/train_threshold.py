@@ -29,7 +29,7 @@ def add(networks: Commands) -> None:
     add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder (those of this package)")
     parser.add_argument(
-        "--false-positives", type=float, default=2.0, metavar="N", help="at most so many in a scan, on average (2)"
+        "--false-positives", type=float, default=4.0, metavar="N", help="at most so many in a scan, on average (4)"
     )
     parser.set_defaults(run=run)
 
@@ -92,4 +92,4 @@ def _searched(path: Path, data: Path) -> "Iterator[Searched]":
     for lung in backgrounds(data, LungUse.VALIDATION):
         check_unseen(lung.patient, seen)
         exam = Exam(lung.patient, lung.name, lung.volume, known_lesions(data, lung))
-        yield judged(exam, proposed(exam, Proposer()), by)["text"].searched
+        yield judged(exam, proposed(exam, Proposer()), by)["text"]
