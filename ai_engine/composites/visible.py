@@ -18,8 +18,8 @@ VESSEL_SHARE = 1 / 3
 FAINT_FROM = 0.35
 # What is not so much denser than the lung around is lung to the eye: readers' outlines are wide, and paint can be thin.
 GLASS_OVER_LUNG_HU = 100.0
-# Two readers of one nodule call it part-solid and solid nearly as often as both the same (kappa 0.51 over all types:
-# van Riel, Radiology 2015;277:863). So near the limit no word is right or wrong.
+# Readers agree but moderately on a nodule's type, and least on part-solid ones (kappa 0.51: van Riel, Radiology
+# 2015;277:863). So near the limit no word is right or wrong.
 CLEAR_BY = 0.1
 _LUNG_HU, _LUNG_BELOW_HU = -850.0, -600.0
 _AROUND = 5

@@ -66,7 +66,7 @@ class Planted:
     location : Location
         Where the planted outline lies, by the engine's own division of the lungs.
     is_clear : bool
-        Its type lies well off the limits between types. Of the others readers say one as often as the other.
+        Its type lies well off the limits between types. Near them readers disagree (``composites.visible``).
     """
 
     name: str
