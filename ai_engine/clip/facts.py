@@ -88,7 +88,9 @@ class Ratings:
     internal_structure: int
 
 
-def of_nodule(kind: NoduleType | None, diameter_mm: float, ratings: Ratings | None) -> Facts:
+def of_nodule(
+    kind: NoduleType | None, diameter_mm: float, ratings: Ratings | None, *, shows_calcium: bool = True
+) -> Facts:
     """Say what is known of a nodule; the middle of a scale says nothing.
 
     Parameters
@@ -99,13 +101,15 @@ def of_nodule(kind: NoduleType | None, diameter_mm: float, ratings: Ratings | No
         Longest on an axial slice.
     ratings : Ratings or None
         Of the reader whose outline it has.
+    shows_calcium : bool
+        Whether the calcium that the reader rated is seen in the picture.
     """
     known = {Attribute.NODULE: YES, Attribute.SIZE: size_of(diameter_mm)}
     if kind is not None:
         known[Attribute.TYPE] = str(kind)
         known[Attribute.SUBSOLID] = NO if kind is NoduleType.SOLID else YES
     if ratings is not None:
-        known |= _of_ratings(ratings, kind)
+        known |= _of_ratings(ratings, kind, shows_calcium=shows_calcium)
     return Facts(MappingProxyType(known))
 
 
@@ -120,11 +124,11 @@ def size_of(diameter_mm: float) -> str:
     return [name for from_mm, name in SIZES_MM if diameter_mm >= from_mm][-1]
 
 
-def _of_ratings(ratings: Ratings, kind: NoduleType | None) -> dict[Attribute, str]:
+def _of_ratings(ratings: Ratings, kind: NoduleType | None, *, shows_calcium: bool) -> dict[Attribute, str]:
     known: dict[Attribute, str] = {}
     if kind is NoduleType.GROUND_GLASS or ratings.calcification == 6:
         known[Attribute.CALCIFICATION] = NO
-    elif kind is not None:
+    elif shows_calcium:
         known[Attribute.CALCIFICATION] = YES
         known[Attribute.PATTERN] = _PATTERNS[ratings.calcification]
     known |= _ends(Attribute.MARGIN, ratings.margin, low="fuzzy", high="sharp", high_from=4)

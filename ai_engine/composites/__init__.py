@@ -9,10 +9,9 @@ from ai_engine.composites.background import Background
 from ai_engine.composites.compose import PlantedNodule, PlantedScan, compose, compose_scan, sham
 from ai_engine.composites.domain import Composite, NoduleShape, Renderer
 from ai_engine.composites.shards import Shards
-from ai_engine.composites.visible import CLEAR_BY, visible_type
+from ai_engine.composites.visible import shows_calcium, visible_type
 
 __all__ = [
-    "CLEAR_BY",
     "Background",
     "Composite",
     "NoduleShape",
@@ -23,5 +22,6 @@ __all__ = [
     "compose",
     "compose_scan",
     "sham",
+    "shows_calcium",
     "visible_type",
 ]

@@ -65,8 +65,6 @@ class Planted:
         Of the planted outline.
     location : Location
         Where the planted outline lies, by the engine's own division of the lungs.
-    is_clear : bool
-        Its type lies well off the limits between types. Near them readers disagree (``composites.visible``).
     """
 
     name: str
@@ -76,7 +74,6 @@ class Planted:
     facts: Facts
     diameter_mm: float
     location: Location
-    is_clear: bool
 
     def is_meant(self, asked: Asked) -> bool:
         """Tell whether a prompt means this nodule."""

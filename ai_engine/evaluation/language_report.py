@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ai_engine.composites import CLEAR_BY
 from ai_engine.evaluation.detection_report import BAR_MM, at_bar
 from ai_engine.evaluation.detection_report import figures as froc_figures
 from ai_engine.evaluation.detection_tables import SHOWN, intervals
@@ -43,11 +42,6 @@ class LanguageReport:
     lost: Mapping[str, int]
     ranked: Mapping[str, Sequence[Searched]] = field(default_factory=dict)
 
-    @property
-    def clear(self) -> list[Answered]:
-        """Return the answers of nodules whose type is clear."""
-        return [each for each in self.answers if each.planted.is_clear]
-
     def of(self, about: About) -> dict[int, Asked]:
         """Return the prompts about one thing, by their numbers."""
         return {number: each for number, each in enumerate(self.asked) if each.about is about}
@@ -70,22 +64,19 @@ def _types(report: LanguageReport) -> Iterator[str]:
     yield (
         f"Each row pools one wording over all held-out patterns of a question. The bar is {BAR:g} for precision and "
         f"for recall. Beside them: the share of the planted nodules of each kind that the wording selects (a "
-        f"calcified one is also solid or part-solid). Without a candidate, and counted nowhere below: {lost}. A nodule "
-        f"whose share of ground glass lies within {CLEAR_BY:g} of the limit between solid and part-solid is neither "
-        "clearly: such ones are counted in a row of their own alone."
+        f"calcified one is also solid or part-solid). Without a candidate, and counted nowhere below: {lost}."
     )
     asked = report.of(About.TYPE)
     head = ["meant", "wording", *_HEAD, *(f"{kind}" for kind in KINDS)]
     rows = []
     for (meaning, wording), numbers in _by(asked, lambda each: (each.meaning, each.wording)).items():
-        rows.append([meaning, wording, *_cells(report.clear, numbers), *_selected(report.clear, numbers)])
+        rows.append([meaning, wording, *_cells(report.answers, numbers), *_selected(report.answers, numbers)])
     yield table(head, rows)
     yield "The wordings of each kind together, by lung, renderer and size."
     by_kind = _by(asked, lambda each: each.meaning)
     yield table(["nodules", *(f"{kind}: precision, recall" for kind in by_kind)], list(_groups(report, by_kind)))
 
 
-_TOLD = ("name", "lung", "renderer", "kind", "diameter_mm", "is_clear")
 _HEAD = ("meant n", "precision", "recall", "bar")
 
 
@@ -108,7 +99,7 @@ def _selected(answers: Sequence[Answered], asked: Mapping[int, Asked]) -> Iterat
 
 
 def _groups(report: LanguageReport, by_kind: Mapping[str, Mapping[int, Asked]]) -> Iterator[Cells]:
-    for name, answers in [*_named(report.clear), ("with those near a limit", report.answers)]:
+    for name, answers in _named(report.answers):
         pairs = [figures(asked, answers) for asked in by_kind.values()]
         yield [f"{name} ({len(answers)})", *(f"{_share(each.precision)}, {_share(each.recall)}" for each in pairs)]
 
@@ -130,7 +121,7 @@ def _others(report: LanguageReport) -> Iterator[str]:
     rows = []
     for about in (About.SIZE, About.PLACE, About.SEVERAL):
         for meaning, numbers in _by(report.of(about), lambda each: each.meaning).items():
-            rows.append([str(about), meaning, *_cells(report.clear, numbers)])
+            rows.append([str(about), meaning, *_cells(report.answers, numbers)])
     yield table(["about", "meant", *_HEAD], rows)
 
 
@@ -161,11 +152,11 @@ def as_json(report: LanguageReport) -> dict[str, Any]:
     return {
         "command": report.command,
         "facts": dict(report.facts),
-        "prompts": [_prompt(number, each, report.clear) for number, each in enumerate(report.asked)],
+        "prompts": [_prompt(number, each, report.answers) for number, each in enumerate(report.asked)],
         "lost": dict(report.lost),
         "nodules": [
             {
-                **{name: getattr(each.planted, name) for name in _TOLD},
+                **{name: getattr(each.planted, name) for name in ("name", "lung", "renderer", "kind", "diameter_mm")},
                 "facts": dict(each.planted.facts.values),
                 "selected by": sorted(each.selected),
                 "likeness": list(each.likeness),

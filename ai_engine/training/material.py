@@ -16,7 +16,7 @@ WINDOW = 256
 
 _P_SHAM = 0.08
 _P_DISTRACTORS = (0.35, 0.40, 0.17, 0.08)  # none, one, two, three
-_TRIES = 25
+_TRIES, _TRIES_WANTED = 25, 400
 # Ground glass and part-solid are rare among the outlines (LIDC texture 1 to 4), and so are large ones.
 _TEXTURE_WEIGHT = {1: 3.0, 2: 3.0, 3: 2.5, 4: 1.5, 5: 1.0}
 _WEIGHT_MM = 9.0
@@ -24,12 +24,19 @@ _WEIGHT_MM = 9.0
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """What composites are made of; all of one split, which the caller has checked."""
+    """What composites are made of; all of one split, which the caller has checked.
+
+    Attributes
+    ----------
+    wanted : callable or None
+        Which nodules are kept; None keeps all, and shams.
+    """
 
     shapes: Sequence[NoduleShape]
     backgrounds: Sequence[Background]
     seed: int
     renderer: Renderer = Renderer.A
+    wanted: Callable[[Composite], bool] | None = None
 
 
 def fill(shards: Shards, ingredients: Ingredients, n: int, *, shams: bool, watch: Callable[[int], None]) -> None:
@@ -45,7 +52,7 @@ def fill(shards: Shards, ingredients: Ingredients, n: int, *, shams: bool, watch
     Raises
     ------
     TrainingError
-        A nodule found no room in any lung.
+        A nodule found no room in any lung, or none became what is wanted.
     """
     weights = weights_of(ingredients.shapes)
     for first in range(0, n, SHARD):
@@ -92,16 +99,20 @@ def _side_mm(shape: NoduleShape) -> float:
 def _composed(ingredients: Ingredients, weights: FloatArray, number: int, shams: bool) -> Composite:
     """Make one composite; its number and the seed say which."""
     rng = np.random.default_rng((ingredients.seed, number))
-    for _ in range(_TRIES):
+    wanted = ingredients.wanted
+    for _ in range(_TRIES_WANTED if wanted else _TRIES):
         target, *distractors = _drawn(ingredients.shapes, weights, rng)
         background = _lung(ingredients.backgrounds, rng)
         try:
             if shams and rng.random() < _P_SHAM:
                 return sham(target, background, ingredients.renderer, rng)
-            return compose(target, distractors, background, ingredients.renderer, rng)
+            composite = compose(target, distractors, background, ingredients.renderer, rng)
         except NoRoom:
             continue
-    raise TrainingError(f"no room for a nodule in {len(ingredients.backgrounds)} lungs")
+        if wanted is None or wanted(composite):
+            return composite
+    what = "no nodule became what is wanted" if wanted else "no room for a nodule"
+    raise TrainingError(f"{what} in {len(ingredients.backgrounds)} lungs")
 
 
 def _lung(backgrounds: Sequence[Background], rng: np.random.Generator) -> Background:

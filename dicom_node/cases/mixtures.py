@@ -7,12 +7,11 @@ that a reader called part-solid becomes a nodule that looks so: the kind that fe
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import NO, YES, Attribute, Facts
-from ai_engine.composites import CLEAR_BY, NoduleShape, PlantedNodule, PlantedScan, visible_type
+from ai_engine.composites import NoduleShape, PlantedNodule, PlantedScan, shows_calcium, visible_type
 from ai_engine.describe import locate
 from ai_engine.domain import NoduleType
 from ai_engine.evaluation.language import Planted
@@ -44,7 +43,7 @@ class Mixture:
     Attributes
     ----------
     shown : Counter
-        Kind -> nodules planted so far that clearly show it.
+        Kind -> nodules planted so far that show it.
     drawn : Counter
         Kind -> outlines drawn of which it is not known yet what they show.
     calcified : set of int
@@ -84,7 +83,7 @@ class Mixture:
             if (planted := self._planted(scan, nodule, lungs)) is not None
         }
         self.drawn.clear()
-        self.shown.update(each.kind for each in found.values() if each.is_clear)
+        self.shown.update(each.kind for each in found.values())
         return found
 
     def _planted(self, scan: PlantedScan, nodule: PlantedNodule, lungs: Lungs) -> Planted | None:
@@ -93,11 +92,11 @@ class Mixture:
             return None
         painted, spacing = nodule.nodule_type, scan.volume.spacing_krc_mm
         diameter = diameter_mm(outline.mask, spacing)
-        look = partial(visible_type, scan.volume.hu, scan.labels == nodule.number, spacing, diameter, painted)
-        shown = look()
-        if shown is None:
-            return None
+        target = scan.labels == nodule.number
+        shown = visible_type(scan.volume.hu, target, spacing, diameter, painted)
         is_calcified = nodule.annotation_id in self.calcified and shown is not NoduleType.GROUND_GLASS
+        if shown is None or (is_calcified and not shows_calcium(scan.volume.hu, target, spacing)):
+            return None
         return Planted(
             name=f"{name_of(nodule)} in {scan.lung}",
             lung=scan.lung.split("/")[0],
@@ -106,7 +105,6 @@ class Mixture:
             facts=_facts(shown, diameter, is_calcified),
             diameter_mm=diameter,
             location=locate(lungs, outline),
-            is_clear=look(clear_by=CLEAR_BY) is not None,
         )
 
     def _again_and_again(self, wanted: Callable[[Annotation], bool]) -> Iterator[NoduleShape]:

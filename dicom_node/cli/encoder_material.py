@@ -21,21 +21,23 @@ from ai_engine.training.encoder.plan import Text
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
-from dicom_node.cli.training_material import Sources, composites
+from dicom_node.cli.training_material import Sources, composites, part_solid_composites
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 # Changes whenever places are cut another way: caches of another version are cut again.
-CUT = 4
+CUT = 5
 
 _VALIDATION_SEED = 7
 _N_VALIDATION = 400
+# Beside the others: few nodules that are painted as part-solid look so.
+_N_PART_SOLID = 600
 _VARIATIONS = {Split.TRAINING: Variation(2, is_varied=True), Split.VALIDATION: Variation(1, is_varied=False)}
 # Training sees more of what is no nodule than a search proposes: there are few lungs.
 _PROPOSERS = {
     Split.TRAINING: Proposer(solid=1000, ground_glass=300, small_ground_glass=400, mass=150),
     Split.VALIDATION: Proposer(),
 }
-_SMOKE = {"composites": 24, "validation": 12, "shapes": 60, "lungs": 2, "negatives": 60}
+_SMOKE = {"composites": 24, "part-solid": 2, "validation": 12, "shapes": 60, "lungs": 2, "negatives": 60}
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ def _lot(sources: Sources, split: Split) -> _Lot:
         n, seed = (_SMOKE["validation"] if sources.smoke else _N_VALIDATION), _VALIDATION_SEED
         sources = replace(sources, work=sources.work / "encoder-validation")
     cached = composites(sources, split, n, seed)
+    if split is Split.TRAINING:
+        n_part_solid = _SMOKE["part-solid"] if sources.smoke else _N_PART_SOLID
+        more = part_solid_composites(sources, split, n_part_solid, seed)
+        cached = Cached((*cached.entries, *more.entries))
     limits = (_SMOKE["lungs"], _SMOKE["negatives"]) if sources.smoke else (None, None)
     return _Lot(split, cached, data, tuple(lungs[: limits[0]]), seed, limits[1])
 

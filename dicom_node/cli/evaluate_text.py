@@ -107,8 +107,8 @@ class _Gathered:
         self.unclear += len(targets) - len(counted)
         answers = self._answers(exam, found, scorers, counted)
         self.answers += answers
-        told = Counter(each.planted.kind for each in answers if each.planted.is_clear)
-        self.lost += Counter(each.kind for each in counted.values() if each.is_clear) - told
+        told = Counter(each.planted.kind for each in answers)
+        self.lost += Counter(each.kind for each in counted.values()) - told
 
     def _answers(
         self, exam: Exam, found: Proposed, scorers: Mapping[str, Scorer], truths: Mapping[str, Planted]
@@ -137,7 +137,7 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
         "weights without text": gathered.without_text.told,
         "seed of outlines and places": str(arguments.seed),
         "mixture": f"outlines of {low:g} to {high:g} mm, as many as show each kind clearly; what the picture shows is "
-        f"the truth: {_numbers(gathered)}; {gathered.unclear} that do not show what was painted are left out",
+        f"the truth: {_numbers(gathered)}; {gathered.unclear} that do not clearly show what was painted are left out",
         "asked at": "the middle of the outline of the best-scored candidate on each nodule, as the node would; "
         f"outlined (in lungs that SAM2 was trained in by region growing): {gathered.outlines.told()}",
         **gathered.search.facts(),
@@ -148,9 +148,8 @@ def _report(arguments: argparse.Namespace, gathered: _Gathered) -> LanguageRepor
 
 
 def _numbers(gathered: _Gathered) -> str:
-    there = Counter(each.planted.kind for each in gathered.answers if each.planted.is_clear) + gathered.lost
-    near = sum(not each.planted.is_clear for each in gathered.answers)
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(there.items())) + f"; {near} near a limit between types"
+    there = Counter(each.planted.kind for each in gathered.answers) + gathered.lost
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(there.items()))
 
 
 def write(report: LanguageReport, folder: Path) -> None:

@@ -3,20 +3,22 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ai_engine.composites import Shards
+from ai_engine.composites import Composite, Shards, visible_type
 from ai_engine.composites.shards import Cached
+from ai_engine.domain import NoduleType
 from ai_engine.training.loop import Material
 from ai_engine.training.material import SHARD, Ingredients, fill
 from dicom_node.cases import lidc_dicom
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds
+from dicom_node.cases.part_solid import may_be_part_solid
 from dicom_node.cases.real_crops import real_crops
 from dicom_node.cases.shapes import nodule_shapes
 from dicom_node.cases.site_lungs import site_lungs
@@ -81,6 +83,11 @@ def composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
     return _cached(sources, split, n, seed)
 
 
+def part_solid_composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
+    """Read or compose ``n`` whose nodule shows as part-solid, without shams: few of the others do; raises likewise."""
+    return _cached(replace(sources, work=sources.work / "part-solid"), split, n, seed, part_solid=True)
+
+
 def _real(work: Path, lidc: Path) -> Cached:
     """Cut the real nodules of training patients out once, and read them."""
     shards = Shards(work / _REAL)
@@ -99,26 +106,34 @@ def _real(work: Path, lidc: Path) -> Cached:
     return shards.read()
 
 
-def _cached(sources: Sources, split: Split, n: int, seed: int) -> Cached:
+def _cached(sources: Sources, split: Split, n: int, seed: int, *, part_solid: bool = False) -> Cached:
     """Compose what a cache of one split misses, and read it. Nothing of another split gets in, nor out."""
     shards = _shards(sources.work, split)
-    wanted = {"split": str(split), "composites": n, "seed": seed}
+    asked = {"split": str(split), "composites": n, "seed": seed}
     made = _made(shards)
-    if made and any(made[name] != value for name, value in wanted.items()):
+    if made and any(made[name] != value for name, value in asked.items()):
         raise SettingsError("--work", f"{shards.folder} was composed otherwise; take another folder")
     if not made or len(shards.read()) < n:
-        ingredients = _ingredients(sources, split, seed)
+        ingredients = _ingredients(sources, split, seed, part_solid=part_solid)
         made = {
-            **wanted,
+            **asked,
             "lungs": sorted(background.name for background in ingredients.backgrounds),
             "patients": sorted({shape.patient_id for shape in ingredients.shapes}),
         }
         shards.folder.mkdir(parents=True, exist_ok=True)
         (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
         with _counted(f"composing {split}", n) as watch:
-            fill(shards, ingredients, n, shams=split is Split.TRAINING, watch=watch)
+            fill(shards, ingredients, n, shams=split is Split.TRAINING and not part_solid, watch=watch)
     check_use(split, made["patients"], made["lungs"])
     return shards.read()
+
+
+def _shows_part_solid(composite: Composite) -> bool:
+    painted = composite.nodule_type
+    if painted is not NoduleType.PART_SOLID:
+        return False
+    target = composite.labels == 1
+    return visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted) is painted
 
 
 def _shards(work: Path, split: Split) -> Shards:
@@ -131,16 +146,17 @@ def _made(shards: Shards) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _ingredients(sources: Sources, split: Split, seed: int) -> Ingredients:
+def _ingredients(sources: Sources, split: Split, seed: int, *, part_solid: bool) -> Ingredients:
     if sources.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
     limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if sources.smoke else (None, None)
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed))
+    rated = may_be_part_solid if part_solid else lambda annotation: True
+    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed, wanted=rated))
     lungs = list(islice(backgrounds(sources.data, LUNG_USE_FOR[split]), limits[1]))
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
-    return Ingredients(shapes, lungs, seed)
+    return Ingredients(shapes, lungs, seed, wanted=_shows_part_solid if part_solid else None)
 
 
 def made_of(work: Path) -> dict[str, Any]:

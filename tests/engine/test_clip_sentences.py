@@ -15,6 +15,7 @@ from ai_engine.domain import NoduleType
 from ai_engine.errors import UnknownWords
 
 GLASS = clip_facts.of_nodule(NoduleType.GROUND_GLASS, 12, Ratings(6, 2, 1, 1, 5, 1))
+UNSEEN = clip_facts.of_nodule(NoduleType.SOLID, 8, Ratings(3, 5, 1, 3, 4, 1), shows_calcium=False)
 CALCIFIED = clip_facts.of_nodule(NoduleType.SOLID, 8, Ratings(3, 5, 1, 3, 4, 1))
 VESSEL = clip_facts.of_structure("vessel")
 SOMETHING = clip_facts.of_structure(None)
@@ -55,6 +56,11 @@ def test_there_are_many_wordings() -> None:
 def test_verdicts(claims: set[Claim], of_glass: int, of_calcified: int, of_vessel: int, of_something: int) -> None:
     told = [place.verdict(claims) for place in (GLASS, CALCIFIED, VESSEL, SOMETHING)]
     assert told == [of_glass, of_calcified, of_vessel, of_something]
+
+
+def test_calcium_that_a_reader_rated_and_no_picture_shows_is_not_known() -> None:
+    assert [UNSEEN.verdict({Claim(Attribute.CALCIFICATION, value)}) for value in (YES, NO)] == [0, 0]
+    assert UNSEEN.verdict({Claim(Attribute.TYPE, "solid")}) == 1
 
 
 def test_no_sentence_carries_malignancy_or_subtlety() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_engine.composites import CLEAR_BY, visible_type
+from ai_engine.composites import shows_calcium, visible_type
 from ai_engine.domain import NoduleType
 
 LUNG, GLASS, TISSUE = -860, -600, 20
@@ -12,12 +12,7 @@ SOLID, PART_SOLID, GROUND_GLASS = NoduleType.SOLID, NoduleType.PART_SOLID, Nodul
 
 
 def seen(
-    diameter_mm: float,
-    core_mm: float,
-    painted: NoduleType,
-    vessel_mm: float = 0.0,
-    glass: int = GLASS,
-    clear_by: float = 0.0,
+    diameter_mm: float, core_mm: float, painted: NoduleType, vessel_mm: float = 0.0, glass: int = GLASS
 ) -> NoduleType | None:
     """Ask what is seen of a ball of ground glass with a core, and a vessel through it along k."""
     k, r, c = np.meshgrid(*(np.arange(-24, 25) * step for step in SPACING), indexing="ij")
@@ -26,7 +21,7 @@ def seen(
     hu = np.where(outline, glass, LUNG)
     hu[(far <= core_mm / 2) | (np.hypot(r - 2, c) <= vessel_mm / 2)] = TISSUE
     noise = np.random.default_rng(1).normal(0, 20, hu.shape)
-    return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted, clear_by)
+    return visible_type((hu + noise).astype(np.int16), outline, SPACING, diameter_mm, painted)
 
 
 def test_an_outline_without_voxels_is_refused() -> None:
@@ -52,14 +47,27 @@ def test_a_thin_rim_is_an_edge(diameter_mm: float, core_mm: float) -> None:
     assert seen(diameter_mm, core_mm, SOLID) is SOLID
 
 
-def test_near_the_limit_neither_is_clear() -> None:
-    cores_mm = (11.0, 8.0, 6.0)
-    clear = [{kind: seen(12, core, kind, clear_by=CLEAR_BY) for kind in (SOLID, PART_SOLID)} for core in cores_mm]
-    assert clear == [
-        {SOLID: SOLID, PART_SOLID: None},
-        {SOLID: None, PART_SOLID: None},
-        {SOLID: None, PART_SOLID: PART_SOLID},
-    ]
+@pytest.mark.parametrize("core_mm", [7.8, 8.3])
+def test_between_solid_and_part_solid_neither_is_known(core_mm: float) -> None:
+    assert seen(12, core_mm, SOLID) is None
+    assert seen(12, core_mm, PART_SOLID) is None
+
+
+@pytest.mark.parametrize(
+    ("fleck_mm", "fleck_hu", "is_seen"), [(3.0, 500, True), (3.0, 120, False), (1.0, 500, False), (0.0, 500, False)]
+)
+def test_calcium_is_seen_that_is_denser_than_tissue_and_no_speck(
+    fleck_mm: float,
+    fleck_hu: int,
+    is_seen: bool,
+) -> None:
+    k, r, c = np.meshgrid(*(np.arange(-16, 17) * step for step in SPACING), indexing="ij")
+    far = np.sqrt(k**2 + r**2 + c**2)
+    hu = np.where(far <= 5, TISSUE, LUNG)
+    hu[far <= fleck_mm / 2] = fleck_hu
+    hu[far > 8] = 900
+    noise = np.random.default_rng(1).normal(0, 20, hu.shape)
+    assert shows_calcium((hu + noise).astype(np.int16), far <= 5, SPACING) is is_seen
 
 
 def test_a_wide_rim_leaves_nobody_sure_of_solid() -> None:

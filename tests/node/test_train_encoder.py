@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from ai_engine.clip.loading import load
+from ai_engine.composites import Shards, visible_type
+from ai_engine.domain import NoduleType
 from ai_engine.training import journal
 from ai_engine.training.encoder.places import PlaceFiles
 from dicom_node.cases.lidc_database import Split, split_of
@@ -47,6 +49,17 @@ def test_places_hold_patients_and_lungs_of_their_split_alone(smoke: Path, split:
     assert {split_of(patient) for patient in places.patients()} == {split}
     assert places.where("nodule")
     assert places.where("candidate")
+
+
+@needs_data
+@pytest.mark.slow
+def test_more_part_solid_nodules_are_composed_that_look_so(smoke: Path) -> None:
+    more = Shards(smoke / "part-solid" / "composites" / "training").read()
+    shown = [visible_type(e.hu, e.labels == 1, e.spacing_krc_mm, e.diameter_mm, e.nodule_type) for e in more]
+    assert shown == [NoduleType.PART_SOLID] * 2
+    places = PlaceFiles(smoke / "places" / "training").read()
+    taught = {places.series[s].values[i]["annotation_id"] for s, i in places.where("nodule")}
+    assert {e.annotation_id for e in more} <= taught
 
 
 @needs_data
