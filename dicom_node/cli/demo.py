@@ -55,6 +55,11 @@ objects = ["seg", "sr", "key_images"]
 called_ae_title = "EMERALD"
 destinations = ["pacs"]
 """
+_OF_A_PHANTOM = """
+[pipelines.engine]
+# The image-text encoder has learnt in patients' lungs alone: it takes a phantom's drawn vessels for nodules.
+detector = "classical"
+"""
 
 
 def add(commands: Commands) -> None:
@@ -83,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_skipped(skipped)
     with demo_pacs.best_pacs(out / "pacs") as pacs:
         console.print(f"PACS: {pacs.name} as {pacs.remote}")
-        settings = _settings(out, pacs.remote)
+        settings = _settings(out, pacs.remote, is_phantom=not arguments.ct)
         with _serving(out, settings):
             status = _through(instances, settings, console)
         files = pacs.fetch(out / "pacs" / "fetched")
@@ -98,10 +103,11 @@ def _write_phantom(folder: Path, seed: int, console: Console) -> Sequence[Plante
     return phantom.planted
 
 
-def _settings(out: Path, pacs: RemoteAE) -> Settings:
+def _settings(out: Path, pacs: RemoteAE, *, is_phantom: bool) -> Settings:
     config = out / "node.toml"
     data_dir = json.dumps(str(out / "node"))
-    config.write_text(_CONFIG.format(data_dir=data_dir, port=demo_pacs.free_port(), pacs=pacs), encoding="utf-8")
+    text = _CONFIG.format(data_dir=data_dir, port=demo_pacs.free_port(), pacs=pacs)
+    config.write_text(text + (_OF_A_PHANTOM if is_phantom else ""), encoding="utf-8")
     return load(config, {})
 
 
