@@ -34,7 +34,7 @@ def part_solid_composites(
         An outline or a lung belongs to another split.
     """
     lungs = list(islice(backgrounds(data_dir, LUNG_USE_FOR[split]), n))
-    shapes = list(nodule_shapes(database, split, seed=seed, limit=2 * n, wanted=may_be_part_solid))
+    shapes = list(nodule_shapes(database, split, seed=seed, limit=2 * n, wanted=_may_be))
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     given = 0
     for number in count():
@@ -53,8 +53,7 @@ def part_solid_composites(
             yield composite
 
 
-def may_be_part_solid(annotation: Annotation) -> bool:
-    """Tell whether what is painted from an outline may become part-solid, by its reader's texture."""
+def _may_be(annotation: Annotation) -> bool:
     return annotation.ratings.texture in (2, 3, 4)
 
 

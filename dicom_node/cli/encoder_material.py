@@ -13,6 +13,7 @@ from ai_engine.candidates import ClassicalDetector, Proposer
 from ai_engine.clip.facts import Ratings
 from ai_engine.composites import Background
 from ai_engine.composites.shards import Cached
+from ai_engine.domain import NoduleType
 from ai_engine.scene import scene_of
 from ai_engine.training.encoder.cutting import Lung, Variation, of_composite, of_negative
 from ai_engine.training.encoder.negatives import Negative, mined
@@ -21,23 +22,23 @@ from ai_engine.training.encoder.plan import Text
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
-from dicom_node.cli.training_material import Sources, composites, part_solid_composites
+from dicom_node.cli.training_material import Sources, composites, composites_showing
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 # Changes whenever places are cut another way: caches of another version are cut again.
-CUT = 5
+CUT = 6
 
 _VALIDATION_SEED = 7
 _N_VALIDATION = 400
-# Beside the others: few nodules that are painted as part-solid look so.
-_N_PART_SOLID = 600
+# Beside the others: few of them show these types.
+_N_MORE = {NoduleType.PART_SOLID: 600, NoduleType.GROUND_GLASS: 300}
 _VARIATIONS = {Split.TRAINING: Variation(2, is_varied=True), Split.VALIDATION: Variation(1, is_varied=False)}
 # Training sees more of what is no nodule than a search proposes: there are few lungs.
 _PROPOSERS = {
     Split.TRAINING: Proposer(solid=1000, ground_glass=300, small_ground_glass=400, mass=150),
     Split.VALIDATION: Proposer(),
 }
-_SMOKE = {"composites": 24, "part-solid": 2, "validation": 12, "shapes": 60, "lungs": 2, "negatives": 60}
+_SMOKE = {"composites": 24, "more": 2, "validation": 12, "shapes": 60, "lungs": 2, "negatives": 60}
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def _lot(sources: Sources, split: Split) -> _Lot:
         sources = replace(sources, work=sources.work / "encoder-validation")
     cached = composites(sources, split, n, seed)
     if split is Split.TRAINING:
-        n_part_solid = _SMOKE["part-solid"] if sources.smoke else _N_PART_SOLID
-        more = part_solid_composites(sources, split, n_part_solid, seed)
-        cached = Cached((*cached.entries, *more.entries))
+        for kind, number in _N_MORE.items():
+            more = composites_showing(kind, sources, split, _SMOKE["more"] if sources.smoke else number, seed)
+            cached = Cached((*cached.entries, *more.entries))
     limits = (_SMOKE["lungs"], _SMOKE["negatives"]) if sources.smoke else (None, None)
     return _Lot(split, cached, data, tuple(lungs[: limits[0]]), seed, limits[1])
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from ai_engine.training.material import SHARD, Ingredients, fill
 from dicom_node.cases import lidc_dicom
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds
-from dicom_node.cases.part_solid import may_be_part_solid
 from dicom_node.cases.real_crops import real_crops
 from dicom_node.cases.shapes import nodule_shapes
 from dicom_node.cases.site_lungs import site_lungs
@@ -29,6 +29,8 @@ _VALIDATION_SEED = 7
 _N_VALIDATION = 60
 _MADE_FROM = "made_from.json"
 _REAL = "lidc-crops"
+# By what readers rated their outlines, so may a painted nodule show; of others nearly none does.
+_TEXTURES = {NoduleType.PART_SOLID: (2, 3, 4), NoduleType.GROUND_GLASS: (1, 2)}
 _SMOKE = {"composites": 24, "validation": 4, "shapes": 60, "lungs": 2}
 
 
@@ -83,9 +85,9 @@ def composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
     return _cached(sources, split, n, seed)
 
 
-def part_solid_composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
-    """Read or compose ``n`` whose nodule shows as part-solid, without shams: few of the others do; raises likewise."""
-    return _cached(replace(sources, work=sources.work / "part-solid"), split, n, seed, part_solid=True)
+def composites_showing(kind: NoduleType, sources: Sources, split: Split, n: int, seed: int) -> Cached:
+    """Read or compose ``n`` whose nodule shows one type, without shams; raises as ``material``."""
+    return _cached(replace(sources, work=sources.work / f"more-{kind}"), split, n, seed, kind)
 
 
 def _real(work: Path, lidc: Path) -> Cached:
@@ -106,7 +108,7 @@ def _real(work: Path, lidc: Path) -> Cached:
     return shards.read()
 
 
-def _cached(sources: Sources, split: Split, n: int, seed: int, *, part_solid: bool = False) -> Cached:
+def _cached(sources: Sources, split: Split, n: int, seed: int, kind: NoduleType | None = None) -> Cached:
     """Compose what a cache of one split misses, and read it. Nothing of another split gets in, nor out."""
     shards = _shards(sources.work, split)
     asked = {"split": str(split), "composites": n, "seed": seed}
@@ -114,7 +116,7 @@ def _cached(sources: Sources, split: Split, n: int, seed: int, *, part_solid: bo
     if made and any(made[name] != value for name, value in asked.items()):
         raise SettingsError("--work", f"{shards.folder} was composed otherwise; take another folder")
     if not made or len(shards.read()) < n:
-        ingredients = _ingredients(sources, split, seed, part_solid=part_solid)
+        ingredients = _ingredients(sources, split, seed, kind)
         made = {
             **asked,
             "lungs": sorted(background.name for background in ingredients.backgrounds),
@@ -123,17 +125,16 @@ def _cached(sources: Sources, split: Split, n: int, seed: int, *, part_solid: bo
         shards.folder.mkdir(parents=True, exist_ok=True)
         (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
         with _counted(f"composing {split}", n) as watch:
-            fill(shards, ingredients, n, shams=split is Split.TRAINING and not part_solid, watch=watch)
+            fill(shards, ingredients, n, shams=split is Split.TRAINING and kind is None, watch=watch)
     check_use(split, made["patients"], made["lungs"])
     return shards.read()
 
 
-def _shows_part_solid(composite: Composite) -> bool:
-    painted = composite.nodule_type
-    if painted is not NoduleType.PART_SOLID:
+def _shows(kind: NoduleType, composite: Composite) -> bool:
+    if composite.nodule_type is not kind:
         return False
     target = composite.labels == 1
-    return visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted) is painted
+    return visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, kind) is kind
 
 
 def _shards(work: Path, split: Split) -> Shards:
@@ -146,17 +147,25 @@ def _made(shards: Shards) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _ingredients(sources: Sources, split: Split, seed: int, *, part_solid: bool) -> Ingredients:
+def _ingredients(sources: Sources, split: Split, seed: int, kind: NoduleType | None) -> Ingredients:
     if sources.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
     limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if sources.smoke else (None, None)
-    rated = may_be_part_solid if part_solid else lambda annotation: True
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed, wanted=rated))
+    textures = _TEXTURES[kind] if kind else ()
+    shapes = list(
+        nodule_shapes(
+            LidcDatabase(),
+            split,
+            limit=limits[0],
+            seed=seed,
+            wanted=lambda each: not textures or each.ratings.texture in textures,
+        )
+    )
     lungs = list(islice(backgrounds(sources.data, LUNG_USE_FOR[split]), limits[1]))
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
-    return Ingredients(shapes, lungs, seed, wanted=_shows_part_solid if part_solid else None)
+    return Ingredients(shapes, lungs, seed, wanted=partial(_shows, kind) if kind else None)
 
 
 def made_of(work: Path) -> dict[str, Any]:

@@ -53,10 +53,11 @@ def test_places_hold_patients_and_lungs_of_their_split_alone(smoke: Path, split:
 
 @needs_data
 @pytest.mark.slow
-def test_more_part_solid_nodules_are_composed_that_look_so(smoke: Path) -> None:
-    more = Shards(smoke / "part-solid" / "composites" / "training").read()
+@pytest.mark.parametrize("kind", [NoduleType.PART_SOLID, NoduleType.GROUND_GLASS])
+def test_more_nodules_of_rare_types_are_composed_that_look_so(smoke: Path, kind: NoduleType) -> None:
+    more = Shards(smoke / f"more-{kind}" / "composites" / "training").read()
     shown = [visible_type(e.hu, e.labels == 1, e.spacing_krc_mm, e.diameter_mm, e.nodule_type) for e in more]
-    assert shown == [NoduleType.PART_SOLID] * 2
+    assert shown == [kind] * 2
     places = PlaceFiles(smoke / "places" / "training").read()
     taught = {places.series[s].values[i]["annotation_id"] for s, i in places.where("nodule")}
     assert {e.annotation_id for e in more} <= taught

@@ -5,7 +5,7 @@ limit detection: each place is cut several times, as if the lung were larger, sm
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -19,10 +19,11 @@ from ai_engine.training.encoder.negatives import Negative
 from ai_engine.training.encoder.places import MARGIN, Place
 
 _REACH_MM = 64.0
-_THICKENED_BELOW_MM = 2.2
-_VERY_THIN_MM = 1.3
-_FEWEST_SLICES = 12
-_P_THICKENED = 0.35
+# Most of these lungs have thin slices, and many scans at a site have not: neighbours are averaged to about so much, but
+# to no more than the size of what is there, and to no fewer slices.
+_THICK_MM = (2.5, 5.0, 8.0)
+_FEWEST_SLICES = 8
+_P_THICKENED = 0.4
 _STRETCH, _SQUEEZE = 0.22, 0.07
 # Of a mass on the mediastinum or the diaphragm the search may see the part alone that lies within the lungs' hull: so
 # often the middle is missed by such a share of the radius.
@@ -69,17 +70,27 @@ def of_composite(
     kind = "sham" if composite.is_sham else "nodule"
     told = {"kind": kind, "patient_id": composite.patient_id, "annotation_id": composite.annotation_id}
 
-    known = known_of(composite, ratings.get(composite.annotation_id))
+    rated = ratings.get(composite.annotation_id)
+    known, vague = known_of(composite, rated), known_of(composite, rated, is_clear=False)
     part, at = _around(volume, centre + composite.origin_krc)
     for cut in _cuts(Lung(part), at, composite.diameter_mm, variation, rng):
         stretched = composite.diameter_mm * cut.stretch
-        yield Place(cut.fine, cut.coarse, known(stretched), composite.lung, {**told, "diameter_mm": stretched})
+        facts = (vague if cut.thickened_mm > composite.diameter_mm / 2 else known)(stretched)
+        yield Place(cut.fine, cut.coarse, facts, composite.lung, {**told, "diameter_mm": stretched})
 
 
-def known_of(composite: Composite, ratings: Ratings | None) -> Callable[[float], Facts]:
-    """Give what is known of a composite's target, by the diameter in mm that it is cut with."""
+def known_of(composite: Composite, ratings: Ratings | None, *, is_clear: bool = True) -> Callable[[float], Facts]:
+    """Give what is known of a composite's target, by the diameter in mm that it is cut with.
+
+    Parameters
+    ----------
+    is_clear : bool
+        False where slices were averaged so that what it is made of is no longer seen.
+    """
     if composite.nodule_type is None:
         return lambda diameter_mm: clip_facts.of_structure(None)
+    if not is_clear:
+        return partial(clip_facts.of_nodule, None, ratings=ratings, shows_calcium=False)
     target, painted = composite.labels == 1, composite.nodule_type
     kind = visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted)
     calcium = shows_calcium(composite.hu, target, composite.spacing_krc_mm)
@@ -91,29 +102,31 @@ class Lung:
     """A volume to cut places out of, as it is and with slices averaged together."""
 
     volume: CtVolume
+    _thick: dict[int, Views] = field(default_factory=dict)
 
     @cached_property
     def plain(self) -> Views:
         """As it is."""
         return views_of(self.volume)
 
-    @cached_property
-    def thick(self) -> Views:
-        """With slices averaged: in threes where they are very thin, else in pairs."""
-        n = self.together
+    def thick(self, n: int) -> Views:
+        """Give it with so many slices averaged into one."""
+        if n not in self._thick:
+            self._thick[n] = self._averaged(n)
+        return self._thick[n]
+
+    def together(self, size_mm: float) -> list[int]:
+        """Say how many slices may be averaged around something of this size; empty where they are thick already."""
+        most = max(size_mm, _THICK_MM[0])
+        numbers = {round(thick / self.volume.spacing_krc_mm[0]) for thick in _THICK_MM if thick <= most}
+        return sorted(n for n in numbers if n > 1 and len(self.volume.hu) // n >= _FEWEST_SLICES)
+
+    def _averaged(self, n: int) -> Views:
         whole = len(self.volume.hu) // n * n
         hu = np.rint(self.volume.hu[:whole].reshape(-1, n, *self.volume.hu.shape[1:]).mean(axis=1)).astype(np.int16)
         affine = self.volume.affine.copy()
         affine[:3, 0] *= n
         return views_of(CtVolume(hu, affine, self.volume.contrast))
-
-    @property
-    def together(self) -> int:
-        """How many slices are averaged; 1 where they are thick already."""
-        spacing = self.volume.spacing_krc_mm[0]
-        if spacing >= _THICKENED_BELOW_MM or len(self.volume.hu) < _FEWEST_SLICES:
-            return 1
-        return 3 if spacing < _VERY_THIN_MM else 2
 
 
 def of_negative(
@@ -131,6 +144,7 @@ class _Cut:
     fine: np.ndarray
     coarse: np.ndarray
     stretch: float
+    thickened_mm: float
 
 
 def _centre(composite: Composite) -> FloatArray | None:
@@ -144,15 +158,18 @@ def _centre(composite: Composite) -> FloatArray | None:
 def _cuts(
     lung: Lung, centre: FloatArray, diameter_mm: float, variation: Variation, rng: np.random.Generator
 ) -> Iterator[_Cut]:
+    together = lung.together(diameter_mm)
     for _ in range(variation.times):
-        views, middle, stretch = lung.plain, centre, np.ones(3)
+        views, middle, stretch, thickened_mm = lung.plain, centre, np.ones(3), 0.0
         if variation.is_varied:
-            if lung.together > 1 and rng.random() < _P_THICKENED:
-                views, middle = lung.thick, (centre - [(lung.together - 1) / 2, 0, 0]) / [lung.together, 1, 1]
+            if together and rng.random() < _P_THICKENED:
+                n = together[int(rng.integers(len(together)))]
+                views, middle = lung.thick(n), (centre - [(n - 1) / 2, 0, 0]) / [n, 1, 1]
+                thickened_mm = n * lung.volume.spacing_krc_mm[0]
             stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
             middle = middle + _off_mm(diameter_mm, rng) / np.array(views.volume.spacing_krc_mm)
         fine, coarse = views.cubes(middle, MARGIN, stretch)
-        yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()))
+        yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()), thickened_mm)
 
 
 def _off_mm(diameter_mm: float, rng: np.random.Generator) -> FloatArray:
