@@ -11,7 +11,7 @@ from ai_engine.domain import Candidate, Channel, CtVolume, NoduleType
 from ai_engine.grid import grid_over
 from ai_engine.lungs import LEFT, RIGHT, Lungs
 from ai_engine.scene import Level, Scene
-from ai_engine.training.encoder.cutting import Variation, of_composite
+from ai_engine.training.encoder.cutting import Lung, Variation, of_composite
 from ai_engine.training.encoder.negatives import mined, structure_of
 from ai_engine.training.encoder.places import MARGIN
 
@@ -120,8 +120,36 @@ def test_a_stretched_lung_has_a_larger_nodule(composite: Composite) -> None:
     scene = scene_with()
     background = Background("site-a", scene.volume, scene.lungs)
     varied = Variation(40, is_varied=True)
-    places = list(of_composite(background, composite, {}, varied, np.random.default_rng(0)))
+    every = of_composite(background, composite, {}, varied, np.random.default_rng(0))
+    places = [place for place in every if Attribute.TYPE in place.facts.values]  # the others are blurred
     diameters = np.array([place.told["diameter_mm"] for place in places])
     volumes = np.array([(unpacked(place.fine) > -400).sum() for place in places])
     assert diameters.min() < 0.9 * composite.diameter_mm < 1.1 * composite.diameter_mm < diameters.max()
     assert np.corrcoef(diameters, volumes)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "size_mm", "together"),
+    [(1.0, 4, [2]), (1.0, 6, [2, 5]), (1.0, 30, [2, 5, 8]), (3.0, 30, [2, 3]), (3.0, 4, []), (8.0, 30, [])],
+)
+def test_slices_are_averaged_to_no_more_than_the_size_of_what_is_there(
+    spacing_mm: float, size_mm: float, together: list[int]
+) -> None:
+    hu = np.arange(N, dtype=np.int16)[:, None, None] * np.ones((N, 20, 20), dtype=np.int16)
+    lung = Lung(CtVolume(hu, np.diag([spacing_mm, 1.0, 1.0, 1.0])))
+    assert lung.together(size_mm) == together
+    for n in together:
+        thick = lung.thick(n).volume
+        assert thick.spacing_krc_mm[0] == n * spacing_mm
+        assert thick.hu[:, 0, 0].tolist() == [round(i * n + (n - 1) / 2) for i in range(N // n)]
+
+
+def test_in_slices_as_thick_as_the_nodule_nobody_tells_its_type(composite: Composite) -> None:
+    scene = scene_with()
+    background = Background("site-a", scene.volume, scene.lungs)
+    ratings = {7: Ratings(3, 5, 1, 1, 5, 1)}
+    places = list(of_composite(background, composite, ratings, Variation(40, is_varied=True), np.random.default_rng(0)))
+    told = [place.facts.values.get(Attribute.TYPE) for place in places]
+    assert set(told) == {"solid", None}
+    assert 0.05 < told.count(None) / len(told) < 0.4
+    assert all(place.facts.is_nodule for place in places)
