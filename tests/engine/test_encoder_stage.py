@@ -70,15 +70,15 @@ def set_up(lung: CtVolume, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ti
     assert tier.scoring is not None
     threshold = float(np.quantile(tier.scoring.scorer.score(scene, candidates), 1 - ABOVE))
     kept = tier.scoring.above(scene, candidates, threshold)
-    middle = float(np.median(likeness(tier, scene, kept)))
+    middle = float(np.median(likeness(tier, scene, [each.centre_krc for each in kept])))
     return with_encoder(weight_free(), encoder(folder, threshold, bias=-middle)), scene
 
 
-def likeness(tier: Tier, scene: Scene, candidates: list[Candidate]) -> FloatArray:
-    """Likeness of places to ``GLASS``, (n,)."""
+def likeness(tier: Tier, scene: Scene, places: Sequence[Sequence[float] | FloatArray]) -> FloatArray:
+    """Likeness of places (k, r, c) to ``GLASS``, (n,)."""
     assert tier.scoring is not None
     loaded = tier.scoring.scorer.encoder
-    seen = loaded.look(views_of(scene.volume), [each.centre_krc for each in candidates], is_thorough=True)
+    seen = loaded.look(views_of(scene.volume), places, is_thorough=True)
     return loaded.likeness(seen.vectors, loaded.read([GLASS]))[:, 0]
 
 
@@ -122,8 +122,9 @@ def test_what_is_reported_is_what_was_asked_for(
     set_up: tuple[Tier, Scene], everything: Analysis, narrow: Analysis
 ) -> None:
     tier, scene = set_up
-    found = [candidate for candidate, _ in Engine(tier=tier).search(scene)]
-    by_score = {each.score: bool(like > 0) for each, like in zip(found, likeness(tier, scene, found), strict=True)}
+    found = Engine(tier=tier).search(scene)
+    likes = likeness(tier, scene, [segment.middle_krc for _, segment in found])
+    by_score = {candidate.score: bool(like > 0) for (candidate, _), like in zip(found, likes, strict=True)}
     assert set(by_score.values()) == {True, False}
     wanted = {
         each.detection_score
