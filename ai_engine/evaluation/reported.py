@@ -34,14 +34,12 @@ class Shown:
         What was outlined and shares a voxel with the finding.
     hu, outline : (r, c) int16, bool
         Of that slice, the finding in the middle.
-    pixel_mm : float
     """
 
     candidate: Candidate
     lesions: tuple[str, ...]
     hu: HuArray
     outline: BoolArray
-    pixel_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +75,9 @@ def reported(case: Case, engine: Engine, by: str) -> Reported:
 
 
 def _shown(case: Case, candidate: Candidate, segment: Segment) -> Shown:
-    touched = [each.name for each in case.lesions if _touch(segment, each.truths[0].segment)]
+    touched = [each.name for each in case.lesions if any(_touch(segment, truth.segment) for truth in each.truths)]
     hu, outline = _slice(case.volume, segment)
-    return Shown(candidate, tuple(touched), hu, outline, case.volume.spacing_krc_mm[1])
+    return Shown(candidate, tuple(touched), hu, outline)
 
 
 def _touch(one: Segment, other: Segment) -> bool:
@@ -137,13 +135,7 @@ def _lesions(scan: Reported) -> Iterator[Cells]:
 def _untouched(scan: Reported) -> Iterator[Cells]:
     for number, each in enumerate(scan.findings, start=1):
         if not each.lesions:
-            k, r, c = (round(at) for at in each.candidate.centre_krc)
-            size = f"{each.candidate.diameter_mm:.0f}"
-            yield [
-                scan.scan,
-                str(number),
-                f"{each.candidate.score:.4g}",
-                str(each.candidate.channel),
-                size,
-                f"{k}, {r}, {c}",
-            ]
+            place = each.candidate
+            k, r, c = (round(at) for at in place.centre_krc)
+            told = [f"{place.score:.4g}", str(place.channel), f"{place.diameter_mm:.0f}", f"{k}, {r}, {c}"]
+            yield [scan.scan, str(number), *told]

@@ -112,6 +112,21 @@ def test_composites_of_another_split_are_refused(smoke: Path, capsys: pytest.Cap
     assert "lidc-idri-0001 is kept for tests, not for training" in capsys.readouterr().err
 
 
+@needs_data
+@pytest.mark.slow
+def test_composites_of_an_older_recipe_are_refused(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = smoke / "composites" / "training" / "made_from.json"
+    kept = made.read_text()
+    told = json.loads(kept)
+    del told["recipe"]
+    made.write_text(json.dumps(told))
+    try:
+        assert main(["train", "segmenter", "--smoke", "--resume", "--work", str(smoke), "--data", str(data_dir())]) == 2
+    finally:
+        made.write_text(kept)
+    assert "was composed otherwise" in capsys.readouterr().err
+
+
 def test_without_lungs_the_command_says_where_it_looks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
