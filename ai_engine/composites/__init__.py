@@ -9,7 +9,7 @@ from ai_engine.composites.background import Background
 from ai_engine.composites.compose import PlantedNodule, PlantedScan, compose, compose_scan, sham
 from ai_engine.composites.domain import Composite, NoduleShape, Renderer
 from ai_engine.composites.shards import Shards
-from ai_engine.composites.visible import shows_calcium, visible_type
+from ai_engine.composites.visible import shows_calcium, type_shown, visible_type
 
 __all__ = [
     "Background",
@@ -23,5 +23,6 @@ __all__ = [
     "compose_scan",
     "sham",
     "shows_calcium",
+    "type_shown",
     "visible_type",
 ]

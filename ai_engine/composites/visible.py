@@ -6,6 +6,7 @@ Words are learnt from, and judged by, what a reader could see: what the picture 
 import numpy as np
 from scipy import ndimage
 
+from ai_engine.composites.domain import Composite
 from ai_engine.domain import SOLID_ABOVE_HU, BoolArray, HuArray, NoduleType
 from ai_engine.grid import Float32Array
 
@@ -18,7 +19,7 @@ VESSEL_SHARE = 1 / 3
 # Share of ground glass in what is no edge: below the first a nodule is solid, from the second on part-solid. As balls
 # in balls: a core of more than 0.8, of less than 0.6 of the diameter. In between neither word is right or wrong:
 # readers agree but moderately on types, and least on part-solid (kappa 0.51: van Riel, Radiology 2015;277:863).
-SOLID_BELOW, PART_SOLID_FROM = 0.3, 0.6
+SOLID_GLASS_BELOW, PART_SOLID_GLASS_FROM = 0.3, 0.6
 # No soft tissue is as dense, and no fleck that is smaller is sure to be more than noise.
 CALCIUM_ABOVE_HU, CALCIUM_FROM_MM = 200.0, 2.0
 # What is not so much denser than the lung around is lung to the eye: readers' outlines are wide, and paint can be thin.
@@ -57,11 +58,19 @@ def visible_type(
     has_core = core_mm >= CORE_FROM_MM
     shown = {
         # in a small one the edge is all there is: what was painted stands
-        NoduleType.SOLID: has_core and (glass < SOLID_BELOW or diameter_mm < PART_SOLID_FROM_MM),
-        NoduleType.PART_SOLID: has_core and glass >= PART_SOLID_FROM and diameter_mm >= PART_SOLID_FROM_MM,
+        NoduleType.SOLID: has_core and (glass < SOLID_GLASS_BELOW or diameter_mm < PART_SOLID_FROM_MM),
+        NoduleType.PART_SOLID: has_core and glass >= PART_SOLID_GLASS_FROM and diameter_mm >= PART_SOLID_FROM_MM,
         NoduleType.GROUND_GLASS: core_mm < max(CORE_FROM_MM, VESSEL_SHARE * diameter_mm),
     }
     return painted if shown[painted] else None
+
+
+def type_shown(composite: Composite) -> NoduleType | None:
+    """Return the type that a composite's target clearly shows; None for a sham."""
+    painted, target = composite.nodule_type, composite.labels == 1
+    if painted is None:
+        return None
+    return visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted)
 
 
 def shows_calcium(hu: HuArray, mask: BoolArray, spacing_krc_mm: tuple[float, float, float]) -> bool:

@@ -2,5 +2,6 @@
 
 Read ``segmentation.py`` first. ``domain`` says what is judged, ``scores`` are the figures, ``baselines`` what stands
 beside every figure, ``contestants`` who is judged, ``crops`` turns composites into subjects, ``tables`` and ``panels``
-print.
+print. Detection begins in ``detection.py`` (by candidate) and ``reported.py`` (as the node reports), prompts in
+``language.py``, named parts in ``parts.py``.
 """

@@ -2,14 +2,13 @@
 
 import re
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from ai_engine.domain import BoolArray
+from ai_engine.evaluation import tiles
 from ai_engine.evaluation.reported import Reported, Shown
 
-# Lung window: centre -600 HU, width 1500 HU.
-_DARKEST_HU, _BRIGHTEST_HU = -1350, 150
 _SIDE, _CAPTION = 320, 40
 _INK, _TEXT, _PAPER = (255, 90, 70), (20, 20, 20), (255, 255, 255)
 
@@ -17,10 +16,10 @@ _INK, _TEXT, _PAPER = (255, 90, 70), (20, 20, 20), (255, 255, 255)
 def picture_of(scan: Reported, number: int) -> Image.Image:
     """Draw the finding of this number, from 1: the slice plain, and with its outline."""
     shown = scan.findings[number - 1]
-    plain = _grey(shown)
+    plain = tiles.grey(shown.hu, (_SIDE, _SIDE))
     sheet = Image.new("RGB", (2 * _SIDE, _SIDE + _CAPTION), _PAPER)
     sheet.paste(plain, (0, _CAPTION))
-    sheet.paste(_inked(plain, shown), (_SIDE, _CAPTION))
+    sheet.paste(tiles.inked(plain, [(_border(shown), _INK)]), (_SIDE, _CAPTION))
     k, r, c = (round(value) for value in shown.candidate.centre_krc)
     touched = ", ".join(shown.lesions) or "nothing"
     words = [
@@ -38,14 +37,7 @@ def file_name(scan: Reported, number: int) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", f"{scan.scan} {number:02d}".lower()) + ".png"
 
 
-def _grey(shown: Shown) -> Image.Image:
-    grey = np.clip((shown.hu.astype(np.float32) - _DARKEST_HU) * 255 / (_BRIGHTEST_HU - _DARKEST_HU), 0, 255)
-    return Image.fromarray(grey.astype(np.uint8)).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).convert("RGB")
-
-
-def _inked(plain: Image.Image, shown: Shown) -> Image.Image:
-    outline = Image.fromarray(shown.outline.astype(np.uint8)).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
-    mask = np.array(outline, dtype=bool)
-    colours = np.array(plain)
-    colours[ndimage.binary_dilation(mask, iterations=2) & ~mask] = _INK
-    return Image.fromarray(colours)
+def _border(shown: Shown) -> BoolArray:
+    """Draw around the outline, so that nothing of it is hidden."""
+    mask = tiles.enlarged(shown.outline, (_SIDE, _SIDE))
+    return ndimage.binary_dilation(mask, iterations=2) & ~mask

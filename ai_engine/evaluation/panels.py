@@ -5,15 +5,13 @@ Which subjects are shown is a matter of rank, not of choice: they are spread eve
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from ai_engine.domain import BoolArray, HuArray
+from ai_engine.evaluation import tiles
 from ai_engine.evaluation.domain import Row
 
-# Lung window: centre -600 HU, width 1500 HU.
-_DARKEST_HU, _BRIGHTEST_HU = -1350, 150
 _TRUTH_INK, _ANSWER_INK = (80, 220, 100), (255, 90, 70)
 _TILE, _GAP, _CAPTION = 256, 6, 34
 _PAPER, _TEXT = (255, 255, 255), (20, 20, 20)
@@ -52,34 +50,21 @@ def _tiles(row: Row) -> list[Image.Image]:
     if picture is None:
         return []
     grey = _enlarged(picture.hu)
-    truth, answer = (_border(_enlarged_mask(mask, grey.size)) for mask in (picture.truth, picture.mask))
+    truth, answer = (_border(tiles.enlarged(mask, grey.size)) for mask in (picture.truth, picture.mask))
     return [
-        _square(_inked(grey, marks))
+        _square(tiles.inked(grey, marks))
         for marks in ([], [(truth, _TRUTH_INK)], [(answer, _ANSWER_INK)], [(truth, _TRUTH_INK), (answer, _ANSWER_INK)])
     ]
 
 
 def _enlarged(hu: HuArray) -> Image.Image:
-    grey = np.clip((hu.astype(np.float32) - _DARKEST_HU) * 255 / (_BRIGHTEST_HU - _DARKEST_HU), 0, 255)
     rows, columns = hu.shape
     scale = _TILE / max(rows, columns)
-    size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
-    return Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-
-
-def _enlarged_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    return np.array(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST), dtype=bool)
+    return tiles.grey(hu, (max(round(columns * scale), 1), max(round(rows * scale), 1)))
 
 
 def _border(mask: BoolArray) -> BoolArray:
     return mask & ~ndimage.binary_erosion(mask, iterations=2)
-
-
-def _inked(grey: Image.Image, marks: Sequence[tuple[BoolArray, tuple[int, int, int]]]) -> Image.Image:
-    colours = np.array(grey.convert("RGB"))
-    for border, ink in marks:
-        colours[border] = ink
-    return Image.fromarray(colours)
 
 
 def _square(tile: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ import numpy as np
 from ai_engine.domain import BoolArray, Candidate, CtVolume, HuArray, Segment
 from ai_engine.engine import Engine
 from ai_engine.evaluation.domain import Case, Lesion
-from ai_engine.evaluation.scores import together
+from ai_engine.evaluation.scores import touch
 from ai_engine.evaluation.tables import Cells, table
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.scene import scene_of
@@ -75,13 +75,9 @@ def reported(case: Case, engine: Engine, by: str) -> Reported:
 
 
 def _shown(case: Case, candidate: Candidate, segment: Segment) -> Shown:
-    touched = [each.name for each in case.lesions if any(_touch(segment, truth.segment) for truth in each.truths)]
+    touched = [each.name for each in case.lesions if any(touch(segment, truth.segment) for truth in each.truths)]
     hu, outline = _slice(case.volume, segment)
     return Shown(candidate, tuple(touched), hu, outline)
-
-
-def _touch(one: Segment, other: Segment) -> bool:
-    return bool(np.logical_and(*together(one, other)).any())
 
 
 def _slice(volume: CtVolume, segment: Segment) -> tuple[HuArray, BoolArray]:

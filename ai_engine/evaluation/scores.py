@@ -152,6 +152,11 @@ def together(one: Segment, other: Segment) -> tuple[BoolArray, BoolArray]:
     return masks[0], masks[1]
 
 
+def touch(one: Segment, other: Segment) -> bool:
+    """Tell whether two segments share a voxel."""
+    return bool(np.logical_and(*together(one, other)).any())
+
+
 def segment_of(mask: BoolArray) -> Segment | None:
     """Cut a mask to its box; None if it is empty."""
     if not mask.any():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ai_engine.domain import BoolArray, CtVolume, NoduleType, Segment
 from ai_engine.evaluation.domain import Case, Lesion, Truth
-from ai_engine.evaluation.scores import segment_of, together
+from ai_engine.evaluation.scores import segment_of, touch
 from ai_engine.geometry import turn_of
 
 
@@ -51,14 +51,10 @@ def grouped(readings: Sequence[Reading]) -> list[list[Reading]]:
     """Put readings that overlap, directly or through others, into one group: the readers' views of one nodule."""
     groups: list[list[Reading]] = []
     for reading in readings:
-        touched = [group for group in groups if any(_overlap(reading, other) for other in group)]
+        touched = [group for group in groups if any(touch(reading.segment, other.segment) for other in group)]
         groups = [group for group in groups if group not in touched]
         groups.append([*(other for group in touched for other in group), reading])
     return groups
-
-
-def _overlap(one: Reading, other: Reading) -> bool:
-    return bool(np.logical_and(*together(one.segment, other.segment)).any())
 
 
 def lesion_of(name: str, readings: Sequence[Reading], *, each_reader: bool) -> Lesion:

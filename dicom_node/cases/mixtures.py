@@ -87,12 +87,12 @@ class Mixture:
         return found
 
     def _planted(self, scan: PlantedScan, nodule: PlantedNodule, lungs: Lungs) -> Planted | None:
-        outline = segment_of(scan.labels == nodule.number)
+        target = scan.labels == nodule.number
+        outline = segment_of(target)
         if outline is None:
             return None
         painted, spacing = nodule.nodule_type, scan.volume.spacing_krc_mm
         diameter = diameter_mm(outline.mask, spacing)
-        target = scan.labels == nodule.number
         shown = visible_type(scan.volume.hu, target, spacing, diameter, painted)
         is_calcified = nodule.annotation_id in self.calcified and shown is not NoduleType.GROUND_GLASS
         if shown is None or (is_calcified and not shows_calcium(scan.volume.hu, target, spacing)):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ai_engine.composites import Composite, NoduleShape, Renderer, compose
+from ai_engine.domain import NoduleType
 from ai_engine.errors import NoRoom
-from dicom_node.cases.lidc_database import Annotation, LidcDatabase, Split
+from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds
-from dicom_node.cases.shapes import nodule_shapes
+from dicom_node.cases.shapes import may_show, nodule_shapes
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
 from dicom_node.errors import CaseDataMissing
 
@@ -34,7 +35,7 @@ def part_solid_composites(
         An outline or a lung belongs to another split.
     """
     lungs = list(islice(backgrounds(data_dir, LUNG_USE_FOR[split]), n))
-    shapes = list(nodule_shapes(database, split, seed=seed, limit=2 * n, wanted=_may_be))
+    shapes = list(nodule_shapes(database, split, seed=seed, limit=2 * n, wanted=may_show(NoduleType.PART_SOLID)))
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     given = 0
     for number in count():
@@ -51,10 +52,6 @@ def part_solid_composites(
         if _has_core(composite):
             given += 1
             yield composite
-
-
-def _may_be(annotation: Annotation) -> bool:
-    return annotation.ratings.texture in (2, 3, 4)
 
 
 def _beside(shapes: list[NoduleShape], rng: np.random.Generator) -> list[NoduleShape]:

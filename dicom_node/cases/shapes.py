@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from ai_engine.composites import NoduleShape
+from ai_engine.domain import NoduleType
 from dicom_node.cases.lidc_database import Annotation, LidcDatabase, ReaderMask, Scan, Split
 
 # A shape is read off its slices: thicker ones, or a single one, tell too little of it.
@@ -13,6 +14,13 @@ THICKEST_MM = 3.0
 FEWEST_SLICES = 2
 DIAMETER_MM = (4.0, 60.0)
 WHOLE = 0.98
+# By what readers rated their outlines, so may a painted nodule show; of others nearly none does.
+_TEXTURES = {NoduleType.PART_SOLID: (2, 3, 4), NoduleType.GROUND_GLASS: (1, 2)}
+
+
+def may_show(kind: NoduleType | None) -> Callable[[Annotation], bool]:
+    """Tell which outlines a nodule that shows this type may be painted from; None: any outline, any type."""
+    return lambda annotation: kind is None or annotation.ratings.texture in _TEXTURES[kind]
 
 
 def nodule_shapes(

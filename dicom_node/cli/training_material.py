@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ai_engine.composites import Composite, Shards, visible_type
+from ai_engine.composites import Composite, Shards, type_shown
 from ai_engine.composites.shards import Cached
 from ai_engine.domain import NoduleType
 from ai_engine.training.loop import Material
@@ -20,7 +20,7 @@ from dicom_node.cases import lidc_dicom
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds
 from dicom_node.cases.real_crops import real_crops
-from dicom_node.cases.shapes import nodule_shapes
+from dicom_node.cases.shapes import may_show, nodule_shapes
 from dicom_node.cases.site_lungs import site_lungs
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
 from dicom_node.errors import CaseDataMissing, SettingsError
@@ -32,8 +32,6 @@ _VALIDATION_SEED = 7
 _N_VALIDATION = 60
 _MADE_FROM = "made_from.json"
 _REAL = "lidc-crops"
-# By what readers rated their outlines, so may a painted nodule show; of others nearly none does.
-_TEXTURES = {NoduleType.PART_SOLID: (2, 3, 4), NoduleType.GROUND_GLASS: (1, 2)}
 _SMOKE = {"composites": 24, "validation": 4, "shapes": 60, "lungs": 2}
 
 
@@ -134,10 +132,7 @@ def _cached(sources: Sources, split: Split, n: int, seed: int, kind: NoduleType 
 
 
 def _shows(kind: NoduleType, composite: Composite) -> bool:
-    if composite.nodule_type is not kind:
-        return False
-    target = composite.labels == 1
-    return visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, kind) is kind
+    return composite.nodule_type is kind and type_shown(composite) is kind
 
 
 def _shards(work: Path, split: Split) -> Shards:
@@ -154,16 +149,7 @@ def _ingredients(sources: Sources, split: Split, seed: int, kind: NoduleType | N
     if sources.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
     limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if sources.smoke else (None, None)
-    textures = _TEXTURES[kind] if kind else ()
-    shapes = list(
-        nodule_shapes(
-            LidcDatabase(),
-            split,
-            limit=limits[0],
-            seed=seed,
-            wanted=lambda each: not textures or each.ratings.texture in textures,
-        )
-    )
+    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed, wanted=may_show(kind)))
     lungs = list(islice(backgrounds(sources.data, LUNG_USE_FOR[split]), limits[1]))
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())

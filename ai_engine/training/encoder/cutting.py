@@ -13,7 +13,7 @@ import numpy as np
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Facts, Ratings
 from ai_engine.clip.patches import Views, packed, views_of
-from ai_engine.composites import Background, Composite, shows_calcium, visible_type
+from ai_engine.composites import Background, Composite, shows_calcium, type_shown
 from ai_engine.domain import CtVolume, FloatArray
 from ai_engine.training.encoder.negatives import Negative
 from ai_engine.training.encoder.places import MARGIN, Place
@@ -91,9 +91,8 @@ def known_of(composite: Composite, ratings: Ratings | None, *, is_clear: bool = 
         return lambda diameter_mm: clip_facts.of_structure(None)
     if not is_clear:
         return partial(clip_facts.of_nodule, None, ratings=ratings, shows_calcium=False)
-    target, painted = composite.labels == 1, composite.nodule_type
-    kind = visible_type(composite.hu, target, composite.spacing_krc_mm, composite.diameter_mm, painted)
-    calcium = shows_calcium(composite.hu, target, composite.spacing_krc_mm)
+    kind = type_shown(composite)
+    calcium = shows_calcium(composite.hu, composite.labels == 1, composite.spacing_krc_mm)
     return partial(clip_facts.of_nodule, kind, ratings=ratings, shows_calcium=calcium)
 
 
