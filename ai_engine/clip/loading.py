@@ -32,7 +32,7 @@ class Seen:
     Attributes
     ----------
     vectors : (n, dimension) float64
-        Of length 1; a mean of several looks is shorter.
+        The longer, the more certain; a mean of several looks.
     head : (n,) float64
         Logits of nodule against not, without any text.
     """

@@ -1,7 +1,7 @@
 """The network: two cubes of lung and a sentence, each to a vector; their likeness says whether the sentence is true.
 
 Similarity, temperature and bias as in SigLIP (Zhai 2023, arXiv:2303.15343): every pair is a question of its own, so
-that many sentences may be true of one place.
+that many sentences may be true of one place. Unlike there, vectors of images have a length of their own.
 """
 
 import math
@@ -23,6 +23,9 @@ SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 _MOST_POINTS = 400
 # Ways in which a tower learns to weigh its last map by place: how near the middle each begins, as a share of the side.
 _BEGIN_WITHIN = (0.15, 0.3)
+# softplus of it is 1: vectors of images begin with length 1, as in SigLIP. Were they to keep it, all that is certain
+# would have one score, since no likeness exceeds that of a cosine of 1: nodules would not be ranked among themselves.
+_BEGIN_CERTAIN = math.log(math.e - 1)
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,9 @@ class Encoder(nn.Module):
         n_joined = 3 * config.widths[2]
         self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
         self.image_out = nn.Linear(n_joined, config.dimension)
+        self.certainty = nn.Linear(n_joined, 1)
+        nn.init.zeros_(self.certainty.weight)
+        nn.init.constant_(self.certainty.bias, _BEGIN_CERTAIN)
         self.head = nn.Linear(n_joined, 1)
         self.text = TextTower(config)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
@@ -201,10 +207,11 @@ class Encoder(nn.Module):
         Returns
         -------
         (n, dimension) float, (n,) float
-            Vectors of length 1; logits of the head.
+            Vectors, whose length says how certain their direction is; logits of the head.
         """
         seen = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
-        return functional.normalize(self.image_out(seen), dim=1), self.head(seen)[:, 0]
+        length = functional.softplus(self.certainty(seen))
+        return length * functional.normalize(self.image_out(seen), dim=1), self.head(seen)[:, 0]
 
     def sentences(self, words: Tensor) -> Tensor:
         """Read sentences, ``Vocabulary.encode``: (n, LONGEST) to vectors of length 1, (n, dimension)."""
