@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ai_engine.candidates import Proposer
 from ai_engine.clip import network as clip
@@ -112,6 +113,20 @@ def test_what_ranks_chooses_what_is_looked_at_thoroughly(
     others = np.setdiff1d(np.arange(len(places)), best)
     assert np.allclose(found[others], once[others], atol=1e-6)
     assert not np.allclose(once, thorough, atol=1e-6)
+
+
+def test_what_is_certain_is_not_held_to_the_likeness_of_a_cosine_of_one() -> None:
+    loaded, views = by_chance(), views_of(OnlyVolume().volume)
+    places = [(15, 30, 20), (12, 20, 40)]
+    usual = loaded.look(views, places)
+    assert np.allclose(np.linalg.norm(usual.vectors, axis=1), 1, atol=1e-4)
+    with torch.no_grad():
+        loaded.network.certainty.bias.fill_(8.0)
+    certain = loaded.look(views, places)
+    assert np.allclose(certain.vectors, 8 * usual.vectors, atol=0.01)
+    ensembles = TextScorer(lambda: loaded).ensembles
+    further = abs(scores(loaded, ensembles, certain) - 0.5) > abs(scores(loaded, ensembles, usual) - 0.5)
+    assert further.all()
 
 
 def test_what_was_seen_goes_with_its_scene(tmp_path: Path) -> None:
