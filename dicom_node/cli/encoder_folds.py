@@ -1,14 +1,19 @@
 """What ``emerald train encoder --folds`` does: each training lung left out in turn, then the network with all of them.
 
-Nobody needs to watch: a fold that is done is passed over, one that was cut off goes on, and places are read once.
+What networks can share they learn once: lungs are left out in groups, and from the network without a group goes on, for
+each lung of it, one that learns from the others of the group too. None ever sees the lung that it leaves out. Nobody
+needs to watch: what is done is passed over, what was cut off goes on, and places are read once.
 """
 
 import argparse
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ai_engine.training import checkpoints
-from ai_engine.training.encoder.places import Places
 from ai_engine.training.encoder.plan import Plan, Text
 from dicom_node.cases.lidc_database import Split
 from dicom_node.cli.encoder_material import folder_of, places
@@ -23,32 +28,52 @@ from dicom_node.cli.encoder_training import (
 from dicom_node.cli.training_run import told_errors
 from dicom_node.errors import SettingsError
 
+_WEIGHTS = f"{CONFIGURATION}.safetensors"
+_GROUP = 3
+# Of the length of each, so much is learnt without the whole group.
+_SHARED = 0.6
+
 
 @dataclass(frozen=True)
-class _Fold:
-    """One network: whose lung it does not see (None: it sees all), and where its run and its weights lie."""
+class _Stage:
+    """One network.
 
-    held_out: str | None
+    Attributes
+    ----------
+    held_out : tuple of str
+        Whose lungs it does not see.
+    folder, weights : Path
+        Where its run and its weights lie.
+    share : float
+        How much of the length that is asked for.
+    start : Path or None
+        The run that it begins with.
+    """
+
+    held_out: tuple[str, ...]
     folder: Path
     weights: Path
+    share: float = 1.0
+    start: Path | None = None
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train what is missing, one after the other, and export each."""
-    if arguments.hold_out is not None:
-        raise SettingsError("--hold-out", "--folds leaves out each lung in turn")
+    if arguments.hold_out or arguments.start_from is not None:
+        option = "--hold-out" if arguments.hold_out else "--start-from"
+        raise SettingsError(option, "--folds leaves out each lung in turn, and says with what each begins")
     with told_errors():
         training, validation = (places(sources_of(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
-        folds = _folds(arguments, training)
-        for number, fold in enumerate(folds, start=1):
-            name = f"{number} of {len(folds)}, {fold.held_out or 'all lungs'}"
-            if _is_done(fold, arguments):
-                print(f"{name}: done before, {fold.weights}", flush=True)
+        stages = list(_stages(arguments, sorted({series.patient for series in training.series})))
+        for number, stage in enumerate(stages, start=1):
+            name = f"{number} of {len(stages)}, without {' and '.join(stage.held_out) or 'none'}"
+            if _is_done(stage, arguments):
+                print(f"{name}: done before, {stage.weights}", flush=True)
                 continue
-            print(f"{name}: into {fold.folder}", flush=True)
-            run = train_one(arguments, training, validation, fold.held_out)
-            exported(fold.folder, fold.weights)
-            print(f"{name}: {said_of(run)}; {fold.weights}", flush=True)
+            print(f"{name}: into {stage.folder}", flush=True)
+            run = train_one(_long(arguments, stage.share), training, validation, stage.held_out, stage.start)
+            exported(stage.folder, stage.weights)
+            print(f"{name}: {said_of(run)}; {stage.weights}", flush=True)
     return 0
 
 
@@ -57,21 +82,33 @@ def folds_folder(work: Path, text: str = Text.TRUE) -> Path:
     return work / ("folds" if text == Text.TRUE else f"folds-text-{text}")
 
 
-def _folds(arguments: argparse.Namespace, training: Places) -> list[_Fold]:
+def _stages(arguments: argparse.Namespace, patients: list[str]) -> Iterator[_Stage]:
     """List the lungs by patient, and last the network that is shipped."""
-    patients = sorted({series.patient for series in training.series})
-    found = []
-    for held_out in (*patients, None):
-        folder = folder_of(arguments.work, held_out, arguments.text)
-        weights = folds_folder(arguments.work, arguments.text) / f"{held_out}.safetensors"
-        found.append(_Fold(held_out, folder, weights if held_out else folder / f"{CONFIGURATION}.safetensors"))
-    return found
+    folds = folds_folder(arguments.work, arguments.text)
+    for group in np.array_split(patients, max(2, math.ceil(len(patients) / _GROUP))):
+        named = tuple(map(str, group))
+        shared = folder_of(arguments.work, named, arguments.text) if len(named) > 1 else None
+        if shared is not None:
+            yield _Stage(named, shared, shared / _WEIGHTS, _SHARED)
+        for patient in named:
+            own = folder_of(arguments.work, (patient,), arguments.text)
+            share = 1.0 if shared is None else 1 - _SHARED
+            yield _Stage((patient,), own, folds / f"{patient}.safetensors", share, shared)
+    whole = folder_of(arguments.work, (), arguments.text)
+    yield _Stage((), whole, whole / _WEIGHTS)
 
 
-def _is_done(fold: _Fold, arguments: argparse.Namespace) -> bool:
+def _long(arguments: argparse.Namespace, share: float) -> argparse.Namespace:
+    """Ask for a share of the length."""
+    plan = plan_of(arguments, None, ())
+    length = {"steps": plan.steps and round(plan.steps * share), "hours": plan.hours and plan.hours * share}
+    return argparse.Namespace(**{**vars(arguments), **length})
+
+
+def _is_done(stage: _Stage, arguments: argparse.Namespace) -> bool:
     """Tell whether a run came to the end of the plan that is asked for now, and was exported."""
-    if not (fold.weights.is_file() and (fold.folder / checkpoints.LATEST).is_file()):
+    if not (stage.weights.is_file() and (stage.folder / checkpoints.LATEST).is_file()):
         return False
-    state = checkpoints.read(fold.folder)
-    plan: Plan = plan_of(arguments, state["plan"], fold.held_out)
+    state = checkpoints.read(stage.folder)
+    plan: Plan = plan_of(_long(arguments, stage.share), state["plan"], stage.held_out)
     return plan.progress(state["step"], state["seconds"]) >= 1.0

@@ -143,16 +143,19 @@ def _mined(lot: _Lot, background: Background) -> Sequence[Negative]:
     return mined(background, scene, proposed, ClassicalDetector().detect(scene))
 
 
-def check_held_out(found: Places, patient: str | None) -> None:
-    """Make sure that a lung that is to be left out is there; raises ``SettingsError``."""
+def check_held_out(found: Places, held_out: Sequence[str]) -> None:
+    """Make sure that the lungs that are to be left out are there, and others too; raises ``SettingsError``."""
     patients = sorted({series.patient for series in found.series})
-    if patient is not None and patient not in patients:
-        raise SettingsError("--hold-out", f"{patient} is none of the training lungs {', '.join(patients)}")
+    for patient in held_out:
+        if patient not in patients:
+            raise SettingsError("--hold-out", f"{patient} is none of the training lungs {', '.join(patients)}")
+    if not set(patients) - set(held_out):
+        raise SettingsError("--hold-out", "no lung is left to train in")
 
 
-def folder_of(work: Path, held_out: str | None, text: str = Text.TRUE) -> Path:
+def folder_of(work: Path, held_out: Sequence[str], text: str = Text.TRUE) -> Path:
     """Say where a run's checkpoints lie: each fold, and each way with text, has a folder of its own."""
-    name = "encoder" if held_out is None else f"encoder-without-{held_out}"
+    name = f"encoder-without-{'+'.join(sorted(held_out))}" if held_out else "encoder"
     return work / (name if text == Text.TRUE else f"{name}-text-{text}")
 
 

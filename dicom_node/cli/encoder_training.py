@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from dicom_node.errors import SettingsError
 CONFIGURATION = "encoder"
 
 _DEFAULT_STEPS = 3000
+# What is learnt already must not be forgotten at once; the half.
+_RATE_FROM_START = 1e-3
 _BEGUN = "begun.json"
 _SMOKE = {"steps": 30, "batch": 16, "warm_up": 5, "validate_every": 15}
 
@@ -34,39 +38,68 @@ def train(arguments: argparse.Namespace) -> int:
         raise SettingsError("--work", f"{folder} holds a run; go on with --resume, or take another folder")
     with told_errors():
         training, validation = (places(sources_of(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
-        run = train_one(arguments, training, validation, arguments.hold_out)
+        run = train_one(arguments, training, validation, arguments.hold_out, arguments.start_from)
         if arguments.smoke:
             exported(folder, folder / f"{CONFIGURATION}.safetensors")
     print(said_of(run))
     return 0
 
 
-def train_one(arguments: argparse.Namespace, training: Places, validation: Places, held_out: str | None) -> runs.Run:
-    """Train one network without one patient's lung; a run that was cut off goes on.
+def train_one(
+    arguments: argparse.Namespace,
+    training: Places,
+    validation: Places,
+    held_out: Sequence[str] = (),
+    start: Path | None = None,
+) -> runs.Run:
+    """Train one network without some patients' lungs; a run that was cut off goes on.
+
+    Parameters
+    ----------
+    held_out : sequence of str
+        These patients.
+    start : Path or None
+        Folder of a run to begin with, which left out these lungs, too.
 
     Raises
     ------
     SettingsError
-        That lung is none of those that are trained in.
+        A lung that is to be left out is none of those that are trained in.
     TrainingError
-        The run in the folder is of another plan, or learnt from other places.
+        The run in the folder is of another plan, or learnt from other places; or the one to begin with saw a lung that
+        is to be left out.
     """
     check_held_out(training, held_out)
     folder = folder_of(arguments.work, held_out, arguments.text)
     folder.mkdir(parents=True, exist_ok=True)
     cut_off = (folder / checkpoints.LATEST).is_file()
     plan = plan_of(arguments, checkpoints.read(folder)["plan"] if cut_off else None, held_out)
+    if start is not None:
+        plan = replace(plan, learning_rate=_RATE_FROM_START)
     learnt_from = training.without(held_out)
-    run = runs.begin(plan, of_wordings())
     told = {"training": told_of(learnt_from), "validation": told_of(validation)}
+    before = _started_from(start, told["training"])
+    run = runs.begin(plan, of_wordings(), start)
     if cut_off:
         _check_same_places(folder, told)
         runs.restore(run, folder)
     else:
-        (folder / _BEGUN).write_text(json.dumps({**circumstances("cpu"), "places": told}), encoding="utf-8")
+        (folder / _BEGUN).write_text(json.dumps({**circumstances("cpu"), **before, "places": told}), encoding="utf-8")
     with shown("mean sensitivity", every=100) as watch:
         train_run(run, learnt_from, Judged(validation), folder, watch)
     return run
+
+
+def _started_from(start: Path | None, places: Mapping[str, int]) -> dict[str, Any]:
+    """Tell of the run that one begins with; refuse it if it learnt in a lung that is left out now."""
+    if start is None:
+        return {}
+    begun = json.loads((start / _BEGUN).read_text(encoding="utf-8")) if (start / _BEGUN).is_file() else {}
+    state = checkpoints.read(start, checkpoints.BEST)
+    seen = sorted(begun["places"]["training"])
+    if more := [lung for lung in seen if lung not in places]:
+        raise TrainingError(f"the run in {start} learnt in {', '.join(more)}, which this one leaves out")
+    return {"started_from": {"lungs": seen, "plan": state["plan"], "steps": state["step"], "commit": begun["commit"]}}
 
 
 def _check_same_places(folder: Path, told: dict[str, Any]) -> None:
@@ -124,12 +157,12 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
     )
 
 
-def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_out: str | None) -> Plan:
+def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_out: Sequence[str]) -> Plan:
     """Plan of the arguments; a run that goes on is as long as it was, unless another length is asked for."""
     asked = {name: getattr(arguments, name) for name in LENGTH if getattr(arguments, name) is not None}
     if begun is not None:
         asked = {name: begun[name] for name in LENGTH} | asked
-    chosen = {"seed": arguments.seed, "held_out": held_out, "text": arguments.text}
+    chosen = {"seed": arguments.seed, "held_out": tuple(sorted(held_out)), "text": arguments.text}
     if arguments.smoke:
         return Plan(**{**_SMOKE, **asked, **chosen})
     return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})

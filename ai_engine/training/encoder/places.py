@@ -5,7 +5,7 @@ A fold leaves the series of a patient out (``Places.without``); everything else 
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -122,9 +122,9 @@ class Places:
     def __len__(self) -> int:
         return sum(len(each.values) for each in self.series)
 
-    def without(self, patient: str | None) -> "Places":
-        """Leave the series of one patient out; None leaves out none."""
-        return Places(tuple(each for each in self.series if each.patient != patient))
+    def without(self, patients: Collection[str]) -> "Places":
+        """Leave the series of some patients out."""
+        return Places(tuple(each for each in self.series if each.patient not in patients))
 
     def where(self, kind: str) -> list[tuple[int, int]]:
         """Index (series, place) of all of one kind: ``nodule``, ``sham`` or ``candidate``."""

@@ -28,8 +28,8 @@ class Plan(Schedule):
         Places in a step; half of them nodules.
     sham_share : float
         Of the places without a nodule.
-    held_out : str or None
-        Patient whose lung the run does not see.
+    held_out : tuple of str
+        Patients whose lungs the run does not see.
     """
 
     batch: int = 48
@@ -39,7 +39,7 @@ class Plan(Schedule):
     ema: float = 0.995
     sham_share: float = 0.1
     text: str = Text.TRUE
-    held_out: str | None = None
+    held_out: tuple[str, ...] = ()
     validate_every: int = 200
 
     def as_json(self) -> dict[str, Any]:

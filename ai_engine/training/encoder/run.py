@@ -50,12 +50,30 @@ class Run:
         return placed(self.average, self.vocabulary)
 
 
-def begin(plan: Plan, vocabulary: Vocabulary) -> Run:
-    """Start a run with random weights; the plan's seed says which."""
+def begin(plan: Plan, vocabulary: Vocabulary, start: Path | None = None) -> Run:
+    """Start a run.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its seed says with which random weights, where there is no ``start``.
+    start : Path or None
+        Folder of a run whose best weights this one begins with.
+
+    Raises
+    ------
+    TrainingError
+        There is no such run, or it knows other words.
+    """
     network = clip.build(clip.Config(len(vocabulary.words)), plan.seed)
     network = network.to(memory_format=torch.channels_last_3d)
-    average = copy.deepcopy(network).eval().requires_grad_(False)
     anchors = Anchors(network.config.dimension, plan.seed)
+    if start is not None:
+        state = checkpoints.read(start, checkpoints.BEST)
+        _check_words(state, vocabulary, start)
+        network.load_state_dict(state["average"])
+        anchors.load_state_dict(state["anchors"])
+    average = copy.deepcopy(network).eval().requires_grad_(False)
     return Run(
         plan, vocabulary, network, average, anchors, checkpoints.optimiser_of(plan, network, anchors.parameters())
     )
@@ -92,14 +110,18 @@ def restore(run: Run, folder: Path, name: str = LATEST) -> None:
     ]
     if others:
         raise TrainingError(f"the run in {folder} has {'; '.join(others)}")
-    if tuple(state["words"]) != run.vocabulary.words:
-        raise TrainingError(f"the run in {folder} knows other words than this version")
+    _check_words(state, run.vocabulary, folder)
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])
     run.anchors.load_state_dict(state["anchors"])
     run.optimiser.load_state_dict(state["optimiser"])
     for each in ("step", "seconds", "best", "curve", "first_losses", "hardness"):
         setattr(run, each, state[each])
+
+
+def _check_words(state: dict[str, Any], vocabulary: Vocabulary, folder: Path) -> None:
+    if tuple(state["words"]) != vocabulary.words:
+        raise TrainingError(f"the run in {folder} knows other words than this version")
 
 
 def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str, Any]:
