@@ -31,7 +31,7 @@ from dicom_node.errors import SettingsError
 _WEIGHTS = f"{CONFIGURATION}.safetensors"
 _GROUP = 3
 # Of the length of each, so much is learnt without the whole group.
-_SHARED = 0.6
+_SHARED = 2 / 3
 
 
 @dataclass(frozen=True)
