@@ -73,6 +73,9 @@ class RunningNode:
         Where results go; named ``pacs1``, ``pacs2``...
     objects : sequence of str
         What they get.
+    detector : str
+        What finds. Most nodes are sent phantoms, whose drawn vessels are nodules to the encoder: as in the demo, they
+        are searched without it.
     **changes
         Sections of the settings, merged over ``QUICK``.
     """
@@ -82,13 +85,16 @@ class RunningNode:
         data_dir: Path,
         destinations: Sequence[RemoteAE] = (),
         objects: Sequence[str] = ("seg", "sr"),
+        detector: str = "classical",
         **changes: dict[str, Any],
     ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "node.log"
         self.config = data_dir / "node.toml"
-        self.settings = settings.parse(_values(data_dir, destinations, objects, changes))
+        values = _values(data_dir, destinations, objects, changes)
+        values["pipelines"][0]["engine"] = {"detector": detector}
+        self.settings = settings.parse(values)
         self.config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
