@@ -93,9 +93,12 @@ def test_a_model_that_there_is_not_is_refused_by_name(config: Path, capsys: pyte
 def test_with_leave_the_tier_without_weights_stands_in_and_says_so(tmp_path: Path) -> None:
     settings = EngineSettings(tier="official", allow_fallback=True)
     algorithm = engines.engine_for(settings, tmp_path).algorithm
-    assert algorithm.family == "weight-free"
+    assert algorithm.family == "bundled"  # the encoder finds, with weights that come with the node
     assert "those of the tier official are missing" in algorithm.name
     assert algorithm.digest != engines.engine_for(EngineSettings(), tmp_path).algorithm.digest
+    without = engines.engine_for(settings.model_copy(update={"detector": "classical"}), tmp_path).algorithm
+    assert without.family == "weight-free"
+    assert "those of the tier official are missing" in without.name
 
 
 @pytest.mark.slow
