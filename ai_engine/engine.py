@@ -41,6 +41,9 @@ VERSION = "0.1.0"
 
 # What part of the whole is done when the segmentation begins and ends.
 SEGMENTATION = (0.7, 0.97)
+# What is smaller is a micronodule, not a nodule (Fleischner Society glossary, Radiology 2008;246:697); LIDC-IDRI's
+# readers outlined none either (Armato, Med Phys 2011;38:915).
+_NODULE_FROM_MM = 3.0
 
 Progress = Callable[[str, float], None]
 
@@ -230,11 +233,15 @@ class Engine:
                 segment = self._tier.segmenter.segment(scene, candidate)
             except EmptySegment:
                 continue
-            if not (taken[segment.box] & segment.mask).any():
+            if self._is_nodule(scene, segment) and not (taken[segment.box] & segment.mask).any():
                 scoring = self._tier.scoring
                 kept.append(_Detected(scoring.outlined(scene, candidate, segment) if scoring else candidate, segment))
                 taken[segment.box] |= segment.mask
         return kept
+
+    def _is_nodule(self, scene: Scene, segment: Segment) -> bool:
+        """Whether an outline is large enough; what a person points at always is."""
+        return self._prompt is not None or mean_diameter_mm(scene.volume, segment) >= _NODULE_FROM_MM
 
     def _findings(
         self, volume: CtVolume, scene: Scene, turn: Turn, detected: list[_Detected], context: ClinicalContext

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from ai_engine.domain import ClinicalContext, CtVolume, Laterality, NoduleType
+from ai_engine.domain import ClinicalContext, CtVolume, Laterality, NoduleType, PointPrompt, Segment
 from ai_engine.engine import Engine
 from ai_engine.errors import NoLungs, OutOfMemory, VolumeError
 from ai_engine.geometry import krc_to_lps_mm
 from ai_engine.lungs import ThresholdLungs
 from ai_engine.phantom import LungPosition, Sphere, thorax
+from ai_engine.segment import RegionGrowing
 from ai_engine.stages import Tier, weight_free
 from tests.support.plain_thorax import NODULE, plain_thorax, turned
 
@@ -88,6 +89,22 @@ def test_a_threshold_leaves_out_what_scores_lower(chest):
     assert 0.5 <= lower < upper <= 1
     kept = Engine(detection_threshold=(lower + upper) / 2).analyse(chest, NOBODY).findings
     assert [finding.detection_score for finding in kept] == [upper]
+
+
+@pytest.mark.parametrize(("n_voxels", "n_found"), [(1, 0), (4, 2)])
+def test_what_a_search_outlines_below_3_mm_is_no_nodule_unless_a_person_points_at_it(chest, n_voxels, n_found):
+    class Cautious(RegionGrowing):
+        def segment(self, scene, candidate):
+            k, r, c = (int(at) for at in super().segment(scene, candidate).middle_krc)
+            return Segment(np.ones((1, n_voxels, n_voxels), dtype=bool), (k, r, c))
+
+    usual = weight_free()
+    engine = Engine(tier=Tier(usual.family, usual.names, usual.lungs, usual.detector, Cautious()))
+    found = engine.analyse(chest, NOBODY).findings
+    pointed_at = engine.prompted(PointPrompt(*Engine().analyse(chest, NOBODY).findings[0].candidate.centre_krc))
+    (finding,) = pointed_at.analyse(chest, NOBODY).findings
+    assert len(found) == n_found
+    assert (finding.measurements.mean_diameter_mm >= 3) == bool(n_found)
 
 
 def test_progress_rises_to_one_and_every_stage_is_timed(chest):
