@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PYTHON_PEERS := tests/support/peers-requirements.txt
 NODE_PEERS := tests/support/peers-node.txt
+# what computes for long and talks to nobody: two files at a time; everything else has the machine for itself
+COMPUTE := tests/engine tests/node/test_resume_encoder.py \
+	$(wildcard tests/node/test_train*.py tests/node/test_evaluate*.py)
 CT ?=
 OUT ?= demo-out
 
@@ -37,7 +40,8 @@ demo: setup
 	$(BIN)/emerald demo --out $(OUT) $(if $(CT),--ct $(CT))
 
 test: setup peers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(COMPUTE)
+	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTE))
 
 quick: setup
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not foreign"

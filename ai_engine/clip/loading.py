@@ -21,8 +21,10 @@ from ai_engine.grid import Float32Array
 # So many places at once: more does not go faster.
 _AT_ONCE = 32
 # Along k, r, c: half turns about each axis. The other four mirrorings added nothing on validation lungs.
-_AS_IT_IS = ((1, 1, 1),)
-_TURNED = (*_AS_IT_IS, (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+_TURNS = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+# So far beside the place each look of a thorough one is, as far as the search misses nodules: what is a nodule from the
+# one point alone is none. On validation lungs that removes false positives, most of the highest scores.
+_BESIDE_MM = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +51,13 @@ class Loaded:
     vocabulary: Vocabulary
 
     def look(self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False) -> Seen:
-        """Look at places, (n, 3) voxel indices of the turned volume; thoroughly is four times, from all sides."""
+        """Look at places, (n, 3) voxel indices of the turned volume; thoroughly is four times, from all around."""
         places = np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
-        turns = _TURNED if is_thorough else _AS_IT_IS
-        parts = [self._some(views, places[i : i + _AT_ONCE], turns) for i in range(0, len(places), _AT_ONCE)]
-        if not parts:
-            return Seen(np.empty((0, self.network.config.dimension)), np.empty(0))
-        return Seen(np.concatenate([p.vectors for p in parts]), np.concatenate([p.head for p in parts]))
+        if not is_thorough:
+            return self._seen(views, places, _TURNS[0])
+        corner_krc = _BESIDE_MM / np.sqrt(3) / np.array(views.volume.spacing_krc_mm)
+        looks = [self._seen(views, places + turn * corner_krc, turn) for turn in _TURNS]
+        return Seen(np.mean([look.vectors for look in looks], axis=0), np.mean([look.head for look in looks], axis=0))
 
     def read(self, texts: Sequence[str]) -> FloatArray:
         """Read texts: (n, dimension) float64 of length 1; raises ``UnknownWords``."""
@@ -68,12 +70,16 @@ class Loaded:
         scale, bias = float(self.network.log_scale.exp()), float(self.network.bias)
         return scale * vectors @ texts.T + bias
 
-    def _some(self, views: patches.Views, places: FloatArray, turns: Sequence[tuple[int, int, int]]) -> Seen:
-        cubes = [views.cubes(place) for place in places]
-        stacked = [np.stack([pair[i] for pair in cubes]) for i in range(2)]
-        with torch.no_grad():
-            seen = [self.network.images(*(shown(cube[:, ::k, ::r, ::c]) for cube in stacked)) for k, r, c in turns]
-        vectors, head = (torch.stack(each).double().mean(0).numpy() for each in zip(*seen, strict=True))
+    def _seen(self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int]) -> Seen:
+        """Look once at each place, with the volume turned."""
+        k, r, c = turn
+        vectors, head = np.empty((len(places), self.network.config.dimension)), np.empty(len(places))
+        for first in range(0, len(places), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            cubes = zip(*(views.cubes(place) for place in places[some]), strict=True)
+            with torch.no_grad():
+                seen = self.network.images(*(shown(np.stack(scale)[:, ::k, ::r, ::c]) for scale in cubes))
+            vectors[some], head[some] = (each.double().numpy() for each in seen)
         return Seen(vectors, head)
 
 
