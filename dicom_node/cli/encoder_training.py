@@ -78,8 +78,10 @@ def train_one(
         plan = replace(plan, learning_rate=_RATE_FROM_START)
     learnt_from = training.without(held_out)
     told = {"training": told_of(learnt_from), "validation": told_of(validation)}
-    before = _started_from(start, told["training"])
-    run = runs.begin(plan, of_wordings(), start)
+    # a run that goes on has what it began with in its own checkpoint
+    first = None if cut_off else start
+    before = _started_from(first, told["training"])
+    run = runs.begin(plan, of_wordings(), first)
     if cut_off:
         _check_same_places(folder, told)
         runs.restore(run, folder)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_run_begins_with_another_that_left_out_the_same_lungs(tmp_path: Path, 
             assert torch.equal(value, best[part][name]), name
     told = json.loads((tmp_path / "other" / "encoder" / "begun.json").read_text())
     assert told["started_from"]["lungs"] == ["site-a"]
+
+
+def test_a_run_that_was_cut_off_goes_on_without_the_one_that_it_began_with(tmp_path: Path, places: Places) -> None:
+    train_one(arguments(tmp_path), places, places, ["site-b"])
+    first, other = tmp_path / "encoder-without-site-b", arguments(tmp_path / "other")
+    train_one(other, places, places, (), first)
+    shutil.rmtree(first)
+    other.steps = 3
+    assert train_one(other, places, places, (), first).step == 3
+    assert json.loads((tmp_path / "other" / "encoder" / "begun.json").read_text())["started_from"]["lungs"] == ["site-a"]
 
 
 def test_a_lung_that_is_left_out_was_not_seen_before_either(tmp_path: Path, places: Places) -> None:

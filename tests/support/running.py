@@ -92,9 +92,7 @@ class RunningNode:
         self.data_dir = data_dir
         self.log = data_dir / "node.log"
         self.config = data_dir / "node.toml"
-        values = _values(data_dir, destinations, objects, changes)
-        values["pipelines"][0]["engine"] = {"detector": detector}
-        self.settings = settings.parse(values)
+        self.settings = settings.parse(_values(data_dir, destinations, objects, detector, changes))
         self.config.write_text(_toml(self.settings.model_dump(mode="json")), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -194,7 +192,11 @@ def storescu(folder: Path, to: RemoteAE, *options: str, check: bool = True) -> s
 
 
 def _values(
-    data_dir: Path, destinations: Sequence[RemoteAE], objects: Sequence[str], changes: dict[str, dict[str, Any]]
+    data_dir: Path,
+    destinations: Sequence[RemoteAE],
+    objects: Sequence[str],
+    detector: str,
+    changes: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     values: dict[str, Any] = {name: dict(section) for name, section in QUICK.items()}
     values["dicom"] |= {"host": "127.0.0.1", "port": free_port()}
@@ -208,7 +210,8 @@ def _values(
     ]
     emr = values.get("emr", {}).get("destinations", ())
     names = [destination["name"] for destination in (*values["destinations"], *emr)]
-    values["pipelines"] = [{"called_ae_title": AE_TITLE, "destinations": names}]
+    engine = {"detector": detector}
+    values["pipelines"] = [{"called_ae_title": AE_TITLE, "destinations": names, "engine": engine}]
     return values
 
 
