@@ -80,7 +80,8 @@ def test_a_run_that_was_cut_off_goes_on_without_the_one_that_it_began_with(tmp_p
     shutil.rmtree(first)
     other.steps = 3
     assert train_one(other, places, places, (), first).step == 3
-    assert json.loads((tmp_path / "other" / "encoder" / "begun.json").read_text())["started_from"]["lungs"] == ["site-a"]
+    told = json.loads((tmp_path / "other" / "encoder" / "begun.json").read_text())
+    assert told["started_from"]["lungs"] == ["site-a"]
 
 
 def test_a_lung_that_is_left_out_was_not_seen_before_either(tmp_path: Path, places: Places) -> None:
