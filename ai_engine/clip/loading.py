@@ -1,7 +1,9 @@
 """The encoder from its file, and what it sees and reads. Needs torch."""
 
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +73,27 @@ class Loaded:
         return scale * vectors @ texts.T + bias
 
     def _seen(self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int]) -> Seen:
-        """Look once at each place, with the volume turned."""
-        k, r, c = turn
-        vectors, head = np.empty((len(places), self.network.config.dimension)), np.empty(len(places))
-        for first in range(0, len(places), _AT_ONCE):
-            some = slice(first, first + _AT_ONCE)
-            cubes = zip(*(views.cubes(place) for place in places[some]), strict=True)
-            with torch.no_grad():
-                seen = self.network.images(*(shown(np.stack(scale)[:, ::k, ::r, ::c]) for scale in cubes))
-            vectors[some], head[some] = (each.double().numpy() for each in seen)
+        """Look once at each place, with the volume turned; some places on each core at a time."""
+        some = [places[first : first + _AT_ONCE] for first in range(0, len(places), _AT_ONCE)]
+        with ThreadPoolExecutor(_cores()) as pool:
+            seen = list(pool.map(lambda each: self._images(views, each, turn), some))
+        nothing = np.empty((0, self.network.config.dimension)), np.empty(0)
+        vectors, head = (np.concatenate(each) for each in zip(nothing, *seen, strict=True))
         return Seen(vectors, head)
+
+    def _images(
+        self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int]
+    ) -> tuple[FloatArray, FloatArray]:
+        k, r, c = turn
+        cubes = zip(*(views.cubes(place) for place in places), strict=True)
+        with torch.no_grad():
+            vectors, head = self.network.images(*(shown(np.stack(scale)[:, ::k, ::r, ::c]) for scale in cubes))
+        return vectors.double().numpy(), head.double().numpy()
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shown(hu: Float32Array) -> torch.Tensor:
@@ -109,7 +122,7 @@ def load(path: Path) -> Loaded:
 
 
 def placed(network: clip.Encoder, vocabulary: Vocabulary) -> Loaded:
-    """Make a network ready to be asked: on one thread of the CPU, since two of them get in each other's way."""
+    """Make a network ready to be asked: each look on one thread of the CPU, since two get in each other's way."""
     torch.set_num_threads(1)
     network.eval().requires_grad_(False)
     return Loaded(network.to(memory_format=torch.channels_last_3d), vocabulary)
