@@ -260,7 +260,9 @@ def with_encoder(tier: Tier, weights: Weights, point: OperatingPoint | None = No
     weights.check()
     version, point = encoder_weights.version_of(weights), point or encoder_weights.operating_point(weights)
     vocabulary = encoder_weights.vocabulary_of(weights)
-    scoring = Scoring(TextScorer(_encoder_loader(weights.path)), vocabulary, version, weights.sha256, point)
+    scoring = Scoring(
+        TextScorer(_encoder_loader(weights.path), zero=point.zero), vocabulary, version, weights.sha256, point
+    )
     first = {
         "lungs": tier.names["lungs"],
         "candidates": "round places, masses and ground glass, refusing little (no weights)",

@@ -58,19 +58,20 @@ def ensembles_of(loaded: "Loaded") -> Ensembles:
     return Ensembles(_mean(loaded.read(nodule)), np.stack([_mean(loaded.read(texts)) for texts in others]))
 
 
-def scores(loaded: "Loaded", ensembles: Ensembles, seen: "Seen", by: By = By.TEXT) -> FloatArray:
+def scores(loaded: "Loaded", ensembles: Ensembles, seen: "Seen", by: By = By.TEXT, zero: float = 0.0) -> FloatArray:
     """Score places (n,) float64, 0 to 1; not a probability.
 
-    The likeness to the nodule's words against the mean likeness to what is none, each class once.
+    The likeness to the nodule's words against the mean likeness to what is none, each class once. ``zero`` is the logit
+    that becomes 0.5.
     """
     if by is By.HEAD:
-        return _sigmoid(seen.head)
+        return _sigmoid(seen.head - zero)
     words = ensembles.shuffled() if by is By.SHUFFLED else ensembles
     nodule = loaded.likeness(seen.vectors, words.nodule[None])[:, 0]
     others = loaded.likeness(seen.vectors, words.others)
     highest = others.max(axis=1, initial=-np.inf)
     soft = highest + np.log(np.exp(others - highest[:, None]).mean(axis=1))
-    return _sigmoid(nodule - soft)
+    return _sigmoid(nodule - soft - zero)
 
 
 def _mean(vectors: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 No torch is imported before the first scene comes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from ai_engine.clip.ensembles import By, Ensembles, ensembles_of, scores
 from ai_engine.clip.patches import Views, views_of
 from ai_engine.clip.prompt import DEFAULT, Prompt, understand
+from ai_engine.clip.weights import weights_of, zeros_of
 from ai_engine.domain import Candidate, Finding, FloatArray, Location
 from ai_engine.geometry import Turn, lps_mm_to_krc
 from ai_engine.scene import Scene
@@ -99,11 +100,14 @@ class TextScorer:
         threshold holds under every prompt.
     by : By
         What ranks.
+    zero : float
+        The logit whose score is 0.5 (``weights.OperatingPoint``).
     """
 
     load: Callable[[], "Loaded"] = field(compare=False)
     prompt: str = DEFAULT
     by: By = By.TEXT
+    zero: float = 0.0
 
     @cached_property
     def encoder(self) -> "Loaded":
@@ -136,7 +140,7 @@ class TextScorer:
         return self._scores(replace(glance.seen, vectors=vectors, head=head))
 
     def _scores(self, seen: "Seen") -> FloatArray:
-        return scores(self.encoder, self.ensembles, seen, self.by)
+        return scores(self.encoder, self.ensembles, seen, self.by, self.zero)
 
     def understood(self, text: str | None = None) -> Prompt:
         """Read a prompt, or the scorer's own; raises ``UnknownWords``."""
@@ -181,8 +185,13 @@ class _Sharing:
         return self.scorer.judged(glance)
 
 
-def scorers(path: Path) -> dict[str, Any]:
+def scorers(path: Path, zeros: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Give every way to rank by one file of weights: by text, by text shuffled between classes, by the head alone.
+
+    Parameters
+    ----------
+    zeros : mapping or None
+        The logit of each whose score is 0.5, 0 where none is named; None takes those in the metadata of the weights.
 
     Returns
     -------
@@ -192,5 +201,6 @@ def scorers(path: Path) -> dict[str, Any]:
     from ai_engine.clip.loading import load  # noqa: PLC0415 - torch takes seconds to import
 
     loaded = load(path)
+    zeros = zeros_of(weights_of(path).metadata) if zeros is None else zeros
     glances: WeakKeyDictionary[Scene, Glance] = WeakKeyDictionary()
-    return {str(by): _Sharing(TextScorer(lambda: loaded, by=by), glances) for by in By}
+    return {str(by): _Sharing(TextScorer(lambda: loaded, by=by, zero=zeros.get(by, 0.0)), glances) for by in By}

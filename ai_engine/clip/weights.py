@@ -5,12 +5,13 @@ their training wrote. Putting both there switches the encoder on.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ai_engine.clip import wordings
+from ai_engine.clip.ensembles import By
 from ai_engine.clip.vocabulary import Vocabulary
 from ai_engine.errors import WeightsError
 from ai_engine.sam2.weights import Model, Weights
@@ -32,11 +33,15 @@ class OperatingPoint:
         Above it, on the validation lungs.
     n_scans : int or None
         How many those are, where it is known.
+    zero : float
+        The logit whose score is 0.5. Networks differ in how high they score what is none: with the zero at a number of
+        false positives per scan, one threshold means the same for all of them.
     """
 
     threshold: float
     false_positives_per_scan: float
     n_scans: int | None = None
+    zero: float = 0.0
 
 
 def bundled() -> Model:
@@ -71,8 +76,8 @@ def version_of(weights: Weights) -> str:
 def operating_point(weights: Weights) -> OperatingPoint:
     """Return the threshold that was fixed on validation lungs.
 
-    It stands under ``detection`` in the metadata (``threshold``, ``false_positives_per_scan``, ``scans``). The curve of
-    the training is no substitute: its false positives are not those of the node's own search.
+    It stands under ``detection`` in the metadata (``threshold``, ``false_positives_per_scan``, ``scans``, ``zeros``).
+    The curve of the training is no substitute: its false positives are not those of the node's own search.
 
     Raises
     ------
@@ -81,12 +86,18 @@ def operating_point(weights: Weights) -> OperatingPoint:
     """
     try:
         fixed = weights.metadata["detection"]
-        return OperatingPoint(fixed["threshold"], fixed["false_positives_per_scan"], fixed.get("scans"))
+        zero = zeros_of(weights.metadata).get(By.TEXT, 0.0)
+        return OperatingPoint(fixed["threshold"], fixed["false_positives_per_scan"], fixed.get("scans"), zero)
     except (KeyError, TypeError, AttributeError) as error:
         beside = weights.path.with_suffix(".json")
         raise WeightsError(
             f"{beside} does not say at which threshold {weights.path.name} detects: run `emerald train threshold`"
         ) from error
+
+
+def zeros_of(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Return the logit whose score is 0.5, by what ranks (``ensembles.By``); empty where none was fixed."""
+    return dict((metadata.get("detection") or {}).get("zeros", {}))
 
 
 def vocabulary_of(weights: Weights) -> Vocabulary:

@@ -20,7 +20,7 @@ class NodeEngines:
     Attributes
     ----------
     weights : Weights
-        The threshold of those for all lungs holds for the folds, too.
+        The threshold of those for all lungs holds for the folds, too, each with its own zero.
     left_out : dict
         Series -> why it was not searched.
     """
@@ -48,6 +48,10 @@ class NodeEngines:
         tier = replace(weight_free(), segmenter=self.outlines.segmenter(name))
         if path is None:
             return Engine(tier=tier), f"the search without weights, {name}"
-        point = encoder_weights.operating_point(encoder_weights.weights_of(self.weights.file or path))
         own = encoder_weights.weights_of(path, sha256_of(path))
-        return Engine(tier=with_encoder(tier, own, point)), f"{path.name} at {point.threshold:.3f}, {name}"
+        shipped, point = (
+            encoder_weights.operating_point(each)
+            for each in (encoder_weights.weights_of(self.weights.file or path), own)
+        )
+        point = replace(point, threshold=shipped.threshold)
+        return Engine(tier=with_encoder(tier, own, point)), f"{path.name} at {point.threshold:g}, {name}"

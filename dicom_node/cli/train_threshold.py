@@ -1,12 +1,18 @@
-"""``emerald train threshold``: from which score of the encoder on a candidate is a finding; for validation lungs."""
+"""``emerald train threshold``: from which score of the encoder on a candidate is a finding; for validation lungs.
+
+That score is 0.5 for every encoder: what is fixed is the logit which becomes 0.5.
+"""
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ai_engine.clip import weights as encoder_weights
+from ai_engine.clip.ensembles import By
 from ai_engine.errors import WeightsError
 from dicom_node.cases.splits import LungUse, check_unseen
 from dicom_node.cli.options import Commands, add_data, data_of
@@ -14,7 +20,11 @@ from dicom_node.cli.trained_lungs import trained_in
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from ai_engine.evaluation.detection import Exam, Proposed
     from ai_engine.evaluation.froc import Searched
+
+# The score that a threshold becomes.
+_THRESHOLD = 0.5
 
 
 def add(networks: Commands) -> None:
@@ -22,12 +32,15 @@ def add(networks: Commands) -> None:
     parser = networks.add_parser(
         "threshold",
         help="from which score of the encoder on a candidate is a finding",
-        description="Search the validation lungs as the node does, take the lowest threshold that gives no more false "
-        "positives per scan than asked for, and write it into the metadata beside the weights. What nobody outlined "
+        description="Search the validation lungs as the node does, find the lowest threshold that gives no more false "
+        "positives per scan than asked for, and write into the metadata beside the weights what makes it a score of "
+        "0.5; also for the head and the shuffled text, which evaluations set beside the text. What nobody outlined "
         "counts as a false positive, lesion or not.",
     )
     add_data(parser, "the lungs: ct-chest/ and ct-backgrounds/")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of the encoder (those of this package)")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", metavar="FILE", help="weights of encoders (those of this package)"
+    )
     parser.add_argument(
         "--false-positives", type=float, default=4.0, metavar="N", help="at most so many in a scan, on average (4)"
     )
@@ -35,32 +48,34 @@ def add(networks: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search, choose, say, write."""
-    path = encoder_weights.weights_of(arguments.weights).path
+    """Search, choose, say, write; for one file after the other."""
+    data = data_of(arguments, "ct-backgrounds/")
+    for path in arguments.weights or [encoder_weights.weights_of().path]:
+        _fix(path, data, arguments.false_positives)
+    return 0
+
+
+def _fix(path: Path, data: Path, per_scan: float) -> None:
     beside = path.with_suffix(".json")
     if not (path.is_file() and beside.is_file()):
         raise NodeError(f"{path} and {beside.name} are not both there: `emerald train encoder --export` writes them")
     try:
-        searched = list(_searched(path, data_of(arguments, "ct-backgrounds/")))
+        searched = _searched(path, data)
     except WeightsError as error:
         raise NodeError(str(error)) from error
     told: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-    told["detection"] = fixed(searched, arguments.false_positives)
+    told["detection"] = fixed(searched, per_scan)
     beside.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    for scan in searched:
-        above = sum(score >= told["detection"]["threshold"] for score in scan.false_positives)
-        print(f"{scan.scan}: {above} of {len(scan.false_positives)} places above the threshold")
     print(f"{beside}: {told['detection']}")
-    return 0
 
 
-def fixed(searched: "list[Searched]", per_scan: float) -> dict[str, float | int]:
-    """Return threshold and rate as ``ai_engine.clip.weights`` reads them.
+def fixed(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str, Any]:
+    """Return what ``ai_engine.clip.weights`` reads: the rate of the text, and every zero.
 
     Parameters
     ----------
-    searched : list of Searched
-        The validation scans.
+    searched : dict
+        What ranked (``ensembles.By``) -> the validation scans, scored with a zero of 0.
     per_scan : float
         No more false positives than this, on average.
 
@@ -69,6 +84,15 @@ def fixed(searched: "list[Searched]", per_scan: float) -> dict[str, float | int]
     NodeError
         So few false positives in so few scans are less than one.
     """
+    points = {name: _point(scans, per_scan) for name, scans in searched.items()}
+    _, rate = points[By.TEXT]
+    zeros = {name: zero for name, (zero, _) in points.items()}
+    n_scans = len(searched[By.TEXT])
+    return {"threshold": _THRESHOLD, "false_positives_per_scan": round(rate, 3), "scans": n_scans, "zeros": zeros}
+
+
+def _point(searched: "Sequence[Searched]", per_scan: float) -> tuple[float, float]:
+    """Return a logit between what is reported and what is not, and how many false positives per scan it gives."""
     from ai_engine.evaluation.froc import curve  # noqa: PLC0415 - not to slow other commands down
 
     found = curve(searched)
@@ -76,20 +100,37 @@ def fixed(searched: "list[Searched]", per_scan: float) -> dict[str, float | int]
     if threshold == float("inf"):
         raise NodeError(f"{per_scan:g} false positives per scan cannot be told in {len(searched)} scans")
     _, rate = found.point(threshold)
-    return {"threshold": threshold, "false_positives_per_scan": round(rate, 3), "scans": len(searched)}
+    scores = np.array([score for scan in searched for score in scan.false_positives])
+    below = scores[scores < threshold].max(initial=0.0)
+    return float(np.mean(_logits(np.array([threshold, below])))), rate
 
 
-def _searched(path: Path, data: Path) -> "Iterator[Searched]":
+def _logits(scores: np.ndarray) -> np.ndarray:
+    """Undo the sigmoid; within what a float can tell from 0 and 1."""
+    inside = np.clip(scores, 1e-12, 1 - 1e-12)
+    return np.log(inside / (1 - inside))
+
+
+def _searched(path: Path, data: Path) -> "dict[str, list[Searched]]":
     """Search the validation lungs, none of which the weights may have been trained in."""
+    from ai_engine.clip.scorer import scorers  # noqa: PLC0415 - torch takes seconds to import
+    from ai_engine.evaluation.detection import judged  # noqa: PLC0415
+
+    seen, ways = trained_in(path), scorers(path, {})
+    found: dict[str, list[Searched]] = {name: [] for name in ways}
+    for exam, proposed in _exams(data, seen):
+        for name, scan in judged(exam, proposed, ways).items():
+            found[name].append(scan)
+    return found
+
+
+def _exams(data: Path, seen: frozenset[str]) -> "Iterator[tuple[Exam, Proposed]]":
     from ai_engine.candidates import Proposer  # noqa: PLC0415 - not to slow other commands down
-    from ai_engine.clip.scorer import scorers  # noqa: PLC0415
-    from ai_engine.evaluation.detection import Exam, judged, proposed  # noqa: PLC0415
+    from ai_engine.evaluation.detection import Exam, proposed  # noqa: PLC0415
     from dicom_node.cases.detection_exams import known_lesions  # noqa: PLC0415
     from dicom_node.cases.lungs import backgrounds  # noqa: PLC0415
 
-    seen = trained_in(path)
-    by = {"text": scorers(path)["text"]}
     for lung in backgrounds(data, LungUse.VALIDATION):
         check_unseen(lung.patient, seen)
         exam = Exam(lung.patient, lung.name, lung.volume, known_lesions(data, lung))
-        yield judged(exam, proposed(exam, Proposer()), by)["text"]
+        yield exam, proposed(exam, Proposer())

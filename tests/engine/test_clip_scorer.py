@@ -20,12 +20,16 @@ from ai_engine.clip.published import PublishedScorer, planes
 from ai_engine.clip.published import load as load_published
 from ai_engine.clip.scorer import Described, TextScorer, scorers
 from ai_engine.clip.vocabulary import of_wordings
-from ai_engine.domain import Candidate, Channel, CtVolume, Laterality, Location, Zone
+from ai_engine.clip.weights import weights_of
+from ai_engine.domain import Candidate, Channel, CtVolume, FloatArray, Laterality, Location, Zone
 from ai_engine.errors import UnknownWords, WeightsMissing
 from ai_engine.lungs import ThresholdLungs
+from ai_engine.sam2.weights import sha256_of
 from ai_engine.scene import Scene, scene_of
+from ai_engine.stages import weight_free, with_encoder
 from dicom_node.cases.lungs import read_crop
 from tests.support.data import data_dir, needs_data
+from tests.support.encoder import encoder_file
 
 
 def by_chance(seed: int = 0) -> Loaded:
@@ -113,6 +117,27 @@ def test_what_ranks_chooses_what_is_looked_at_thoroughly(
     others = np.setdiff1d(np.arange(len(places)), best)
     assert np.allclose(found[others], once[others], atol=1e-6)
     assert not np.allclose(once, thorough, atol=1e-6)
+
+
+def test_the_zero_beside_the_weights_is_where_a_score_is_one_half_and_changes_no_rank(tmp_path: Path) -> None:
+    path, scene = encoder_file(tmp_path, 0.5), OnlyVolume()
+    candidates = [Candidate((15, 6 * i, 60 - 5 * i), 8.0, 1.0, Channel.SOLID) for i in range(1, 11)]
+    before = {name: way.score(scene, candidates) for name, way in scorers(path).items()}
+    told = json.loads(path.with_suffix(".json").read_text())
+    zeros = {By.TEXT: float(logits(before[By.TEXT])[3]), By.HEAD: -1.0}
+    path.with_suffix(".json").write_text(json.dumps({**told, "detection": told["detection"] | {"zeros": zeros}}))
+    after = {name: way.score(scene, candidates) for name, way in scorers(path).items()}
+    assert after[By.TEXT][3] == pytest.approx(0.5)
+    for by in By:
+        assert logits(after[by]) == pytest.approx(logits(before[by]) - zeros.get(by, 0.0), abs=1e-6)
+        assert np.array_equal(scorers(path, {})[by].score(scene, candidates), before[by])
+    scoring = with_encoder(weight_free(), weights_of(path, sha256_of(path))).scoring
+    assert scoring is not None
+    assert np.array_equal(scoring.scorer.score(scene, candidates), after[By.TEXT])
+
+
+def logits(scores: FloatArray) -> FloatArray:
+    return np.log(scores / (1 - scores))
 
 
 def test_what_is_certain_is_not_held_to_the_likeness_of_a_cosine_of_one() -> None:

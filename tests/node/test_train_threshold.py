@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ai_engine.candidates import Proposer
 from ai_engine.clip import weights as encoder_weights
+from ai_engine.clip.ensembles import By
 from ai_engine.evaluation.froc import Searched
 from ai_engine.sam2.weights import sha256_of
 from ai_engine.scene import scene_of
@@ -24,21 +27,35 @@ def scan(name: str, *false_positives: float) -> Searched:
     return Searched(name, name, (), false_positives)
 
 
-def test_the_lowest_threshold_within_the_rate_is_taken() -> None:
+def reported(scans: list[Searched], told: dict[str, Any], by: By = By.TEXT) -> int:
+    """Count what is above the threshold once the zero was taken off."""
+    scores = np.array([score for each in scans for score in each.false_positives])
+    return int(np.sum(np.log(scores / (1 - scores)) - told["zeros"][by] >= 0))
+
+
+def test_as_many_as_are_within_the_rate_score_half_and_more() -> None:
     searched = [scan("a", 0.9, 0.7, 0.5), scan("b", 0.8, 0.6)]
-    assert fixed(searched, 1.0) == {"threshold": 0.8, "false_positives_per_scan": 1.0, "scans": 2}
-    assert fixed(searched, 1.4) == {"threshold": 0.8, "false_positives_per_scan": 1.0, "scans": 2}
-    assert fixed(searched, 1.5)["threshold"] == 0.7
-    assert fixed(searched, 99)["false_positives_per_scan"] == 2.5
+    for per_scan, n in ((1.0, 2), (1.4, 2), (1.5, 3), (99, 5)):
+        told = fixed({By.TEXT: searched}, per_scan)
+        assert reported(searched, told) == n
+        assert (told["threshold"], told["false_positives_per_scan"], told["scans"]) == (0.5, n / 2, 2)
 
 
 def test_places_that_score_alike_are_above_it_together_or_not_at_all() -> None:
-    assert fixed([scan("a", 0.9, 0.8, 0.8)], 2.0) == {"threshold": 0.9, "false_positives_per_scan": 1.0, "scans": 1}
+    searched = [scan("a", 0.9, 0.8, 0.8)]
+    told = fixed({By.TEXT: searched}, 2.0)
+    assert told["false_positives_per_scan"] == reported(searched, told) == 1
+
+
+def test_each_way_to_rank_has_a_zero_of_its_own() -> None:
+    searched = {By.TEXT: [scan("a", 0.9, 0.8, 0.7)], By.HEAD: [scan("a", 0.3, 0.2, 0.1)]}
+    told = fixed(searched, 2.0)
+    assert [reported(searched[by], told, by) for by in searched] == [2, 2]
 
 
 def test_a_rate_that_so_few_scans_cannot_tell_is_refused() -> None:
     with pytest.raises(NodeError, match="cannot be told in 1 scans"):
-        fixed([scan("a", 0.9)], 0.5)
+        fixed({By.TEXT: [scan("a", 0.9)]}, 0.5)
 
 
 def test_weights_without_metadata_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
