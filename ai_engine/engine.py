@@ -71,7 +71,7 @@ class Engine:
         threshold that was fixed with the encoder's weights. Without the encoder the score is the worst of several
         grades of shape, each 0.5 where it just passes and 1 for a ball in open lung: a degree of likeness to a nodule,
         not a probability (``growing.Judge``). With it, it is the likeness to the words for a nodule against those for
-        what is none (``clip.ensembles``), not a probability either.
+        what is none (``clip.ensembles``), 0.5 at the threshold fixed with the weights; not a probability either.
     tier : Tier, optional
         The stages that run; by default those that need no weights.
     prompt : BoxPrompt or PointPrompt, optional
