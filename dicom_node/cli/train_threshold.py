@@ -43,7 +43,7 @@ def add(networks: Commands) -> None:
         "--weights", type=Path, nargs="+", metavar="FILE", help="weights of encoders (those of this package)"
     )
     parser.add_argument(
-        "--false-positives", type=float, default=4.0, metavar="N", help="at most so many in a scan, on average (4)"
+        "--false-positives", type=float, default=3.0, metavar="N", help="at most so many in a scan, on average (3)"
     )
     parser.set_defaults(run=run)
 
