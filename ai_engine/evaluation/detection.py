@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ai_engine.candidates import Proposer, own_scores
-from ai_engine.candidates.merging import A_NODULE_FROM, merged
+from ai_engine.candidates.merging import merged
 from ai_engine.domain import Candidate, CtVolume, FloatArray, NoduleType, Segment
 from ai_engine.evaluation.froc import Searched, Target
 from ai_engine.evaluation.scores import diameter_mm
@@ -116,14 +116,12 @@ def proposed(exam: Exam, proposer: Proposer) -> Proposed:
     return Proposed(scene, candidates, matched(exam, candidates, own_scores(list(candidates))), seconds)
 
 
-def judged(
-    exam: Exam, found: Proposed, scorers: Mapping[str, Scorer], linked_from: float = A_NODULE_FROM
-) -> dict[str, Searched]:
-    """Score the candidates of a scan with every scorer, merge them (``merging``) and match them."""
+def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Searched]:
+    """Score the candidates of a scan with every scorer and match them."""
     results = {}
     for name, scorer in scorers.items():
         scores = np.asarray(scorer.score(found.scene, found.candidates), dtype=np.float64)
-        kept = merged(found.candidates, scores, exam.volume.spacing_krc_mm, linked_from)
+        kept = merged(found.candidates, scores, exam.volume.spacing_krc_mm)
         results[name] = matched(exam, [found.candidates[i] for i in kept], scores[kept])
     return results
 

@@ -5,13 +5,12 @@ That score is 0.5 for every encoder: what is fixed is the logit which becomes 0.
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ai_engine.candidates.merging import A_NODULE_FROM
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.ensembles import By
 from ai_engine.errors import WeightsError
@@ -61,26 +60,17 @@ def _fix(path: Path, data: Path, per_scan: float) -> None:
     if not (path.is_file() and beside.is_file()):
         raise NodeError(f"{path} and {beside.name} are not both there: `emerald train encoder --export` writes them")
     try:
-        # what is linked by its score is told from what is not only once the scores are set: so they are set without
-        zeros = zeros_of(_searched(path, data, {}, linked_from=np.inf), per_scan)
-        set_by_them = _searched(path, data, zeros)[By.TEXT]
+        searched = _searched(path, data)
     except WeightsError as error:
         raise NodeError(str(error)) from error
     told: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-    told["detection"] = {**rate_of(set_by_them), "zeros": zeros}
+    told["detection"] = fixed(searched, per_scan)
     beside.write_text(json.dumps(told, indent=1), encoding="utf-8")
     print(f"{beside}: {told['detection']}")
 
 
-def rate_of(searched: "Sequence[Searched]") -> dict[str, Any]:
-    """Return what ``ai_engine.clip.weights`` reads of the validation scans, scored by the text with its zero."""
-    above = sum(score >= _THRESHOLD for scan in searched for score in scan.false_positives)
-    rate = round(above / len(searched), 3)
-    return {"threshold": _THRESHOLD, "false_positives_per_scan": rate, "scans": len(searched)}
-
-
-def zeros_of(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str, float]:
-    """Return the logit that becomes 0.5, for each way to rank.
+def fixed(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str, Any]:
+    """Return what ``ai_engine.clip.weights`` reads: the rate of the text, and every zero.
 
     Parameters
     ----------
@@ -94,19 +84,25 @@ def zeros_of(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str
     NodeError
         So few false positives in so few scans are less than one.
     """
-    return {name: _zero(scans, per_scan) for name, scans in searched.items()}
+    points = {name: _point(scans, per_scan) for name, scans in searched.items()}
+    _, rate = points[By.TEXT]
+    zeros = {name: zero for name, (zero, _) in points.items()}
+    n_scans = len(searched[By.TEXT])
+    return {"threshold": _THRESHOLD, "false_positives_per_scan": round(rate, 3), "scans": n_scans, "zeros": zeros}
 
 
-def _zero(searched: "Sequence[Searched]", per_scan: float) -> float:
-    """Return a logit between what is reported and what is not."""
+def _point(searched: "Sequence[Searched]", per_scan: float) -> tuple[float, float]:
+    """Return a logit between what is reported and what is not, and how many false positives per scan it gives."""
     from ai_engine.evaluation.froc import curve  # noqa: PLC0415 - not to slow other commands down
 
-    threshold, _ = curve(searched).at(per_scan)
+    found = curve(searched)
+    threshold, _ = found.at(per_scan)
     if threshold == float("inf"):
         raise NodeError(f"{per_scan:g} false positives per scan cannot be told in {len(searched)} scans")
+    _, rate = found.point(threshold)
     scores = np.array([score for scan in searched for score in scan.false_positives])
     below = scores[scores < threshold].max(initial=0.0)
-    return float(np.mean(_logits(np.array([threshold, below]))))
+    return float(np.mean(_logits(np.array([threshold, below])))), rate
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:
@@ -115,17 +111,15 @@ def _logits(scores: np.ndarray) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
-def _searched(
-    path: Path, data: Path, zeros: Mapping[str, float], linked_from: float = A_NODULE_FROM
-) -> "dict[str, list[Searched]]":
+def _searched(path: Path, data: Path) -> "dict[str, list[Searched]]":
     """Search the validation lungs, none of which the weights may have been trained in."""
     from ai_engine.clip.scorer import scorers  # noqa: PLC0415 - torch takes seconds to import
     from ai_engine.evaluation.detection import judged  # noqa: PLC0415
 
-    seen, ways = trained_in(path), scorers(path, zeros)
+    seen, ways = trained_in(path), scorers(path, {})
     found: dict[str, list[Searched]] = {name: [] for name in ways}
     for exam, proposed in _exams(data, seen):
-        for name, scan in judged(exam, proposed, ways, linked_from).items():
+        for name, scan in judged(exam, proposed, ways).items():
             found[name].append(scan)
     return found
 

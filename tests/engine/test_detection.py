@@ -76,14 +76,6 @@ def test_of_candidates_in_one_place_the_best_stays():
     assert merged(far, [0.9, 0.5, 0.4], (2.0, 1.0, 1.0)) == [0, 2], "a mass takes no more than 18 mm around"
 
 
-def test_what_scores_as_a_nodule_all_along_the_rim_of_one_is_one_place() -> None:
-    rim = [Candidate((0, 0, 6 * i), 6.0, 1.0, Channel.SOLID) for i in range(5)]
-    near = (1.0, 1.0, 1.0)
-    assert merged(rim, [0.9, 0.8, 0.7, 0.6, 0.6], near) == [0, 3], "18 mm from the best it ends"
-    assert merged(rim, [0.9, 0.4, 0.7, 0.1, 0.1], near) == [0, 2, 4], "nothing links what is between"
-    assert merged(rim, [0.9, 0.8, 0.7, 0.6, 0.6], near, linked_from=np.inf) == [0, 2, 4]
-
-
 @pytest.fixture(scope="module")
 def exam() -> Exam:
     """Draw a chest with a ball in each lung, of which one is known."""
