@@ -17,16 +17,18 @@ CORE_FROM_MM = 3.0
 # A vessel through ground glass is as long as the nodule, but as a ball no larger than this share of it.
 VESSEL_SHARE = 1 / 3
 # Share of ground glass in what is no edge: below the first a nodule is solid, from the second on part-solid. As balls
-# in balls: a core of more than 0.8, of less than 0.6 of the diameter. In between neither word is right or wrong:
-# readers agree but moderately on types, and least on part-solid (kappa 0.51: van Riel, Radiology 2015;277:863).
-SOLID_GLASS_BELOW, PART_SOLID_GLASS_FROM = 0.3, 0.6
+# in balls of 12 mm on thin slices: a core of more than 0.73, of less than 0.7 of the diameter. In between neither word
+# is right or wrong: readers agree but moderately on types, and least on part-solid (kappa 0.51: van Riel, Radiology
+# 2015;277:863).
+SOLID_GLASS_BELOW, PART_SOLID_GLASS_FROM = 0.15, 0.3
 # No soft tissue is as dense, and no fleck that is smaller is sure to be more than noise.
 CALCIUM_ABOVE_HU, CALCIUM_FROM_MM = 200.0, 2.0
 # What is not so much denser than the lung around is lung to the eye: readers' outlines are wide, and paint can be thin.
 GLASS_OVER_LUNG_HU = 100.0
 _LUNG_HU, _LUNG_BELOW_HU = -850.0, -600.0
 _AROUND = 5
-# So wide is the edge of the outline, and that of solid tissue, which fades over ground glass as over lung.
+# So wide is the edge of the outline, and that of solid tissue, which fades over ground glass as over lung. Either is at
+# least a voxel: on the slice above a core in lung, half of one looks like ground glass.
 _EDGE_MM, _SOLID_EDGE_MM = 0.7, 1.0
 _NOISE_KRC_MM = (0.3, 0.6, 0.6)
 
@@ -85,11 +87,13 @@ def _parts(hu: HuArray, mask: BoolArray, spacing_krc_mm: tuple[float, float, flo
     box = _box_around(mask)
     inside, spacing = mask[box], np.array(spacing_krc_mm)
     soft = _soft(hu[box], spacing_krc_mm)
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    from_edge = np.minimum(spacing, _EDGE_MM)
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=from_edge)[1:-1, 1:-1, 1:-1]
     lung = soft[~inside & (soft < _LUNG_BELOW_HU)]
     over = soft > (np.median(lung) if lung.size else _LUNG_HU) + GLASS_OVER_LUNG_HU
     solid = inside & (soft > SOLID_ABOVE_HU)
-    off_solid = ndimage.distance_transform_edt(~solid, sampling=spacing) if solid.any() else np.inf
+    from_solid = np.minimum(spacing, _SOLID_EDGE_MM)
+    off_solid = ndimage.distance_transform_edt(~solid, sampling=from_solid) if solid.any() else np.inf
     glass = inside & over & (depth > _EDGE_MM) & (off_solid > _SOLID_EDGE_MM)
     share = glass.sum() / max(glass.sum() + solid.sum(), 1)
     return float(share), _largest_mm(solid, spacing_krc_mm)

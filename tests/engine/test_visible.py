@@ -47,7 +47,7 @@ def test_a_thin_rim_is_an_edge(diameter_mm: float, core_mm: float) -> None:
     assert seen(diameter_mm, core_mm, SOLID) is SOLID
 
 
-@pytest.mark.parametrize("core_mm", [7.8, 8.3])
+@pytest.mark.parametrize("core_mm", [8.4, 8.7])
 def test_between_solid_and_part_solid_neither_is_known(core_mm: float) -> None:
     assert seen(12, core_mm, SOLID) is None
     assert seen(12, core_mm, PART_SOLID) is None
@@ -70,14 +70,25 @@ def test_calcium_is_seen_that_is_denser_than_tissue_and_no_speck(
     assert shows_calcium((hu + noise).astype(np.int16), far <= 5, SPACING) is is_seen
 
 
+@pytest.mark.parametrize("slice_mm", [2.5, 3.0])
+def test_what_a_thick_slice_holds_half_of_is_no_ground_glass(slice_mm: float) -> None:
+    fine, thick = 0.25, (slice_mm, 0.7, 0.7)
+    k, r, c = np.meshgrid(np.arange(-60, 60) * fine, *[np.arange(-16, 17) * 0.7] * 2, indexing="ij")
+    per_slice = round(slice_mm / fine)
+    tissue = np.where(np.sqrt(k**2 + r**2 + c**2) <= 5, TISSUE, LUNG).reshape(-1, per_slice, *k.shape[1:]).mean(axis=1)
+    outline = tissue > LUNG + 50
+    for painted, expected in ((PART_SOLID, None), (SOLID, SOLID)):
+        assert visible_type(tissue.astype(np.int16), outline, thick, 10.0, painted) is expected
+
+
 def test_a_wide_rim_leaves_nobody_sure_of_solid() -> None:
     assert seen(12, 7, SOLID) is None
 
 
-@pytest.mark.parametrize("glass", [LUNG, LUNG + 50])
-def test_a_core_in_lung_is_solid_however_wide_its_outline(glass: int) -> None:
-    assert seen(12, 7, PART_SOLID, glass=glass) is None
-    assert seen(12, 7, SOLID, glass=glass) is SOLID
+@pytest.mark.parametrize(("haze", "shown"), [(0, SOLID), (50, None)])
+def test_a_core_in_lung_is_not_part_solid_however_wide_its_outline(haze: int, shown: NoduleType | None) -> None:
+    assert seen(12, 7, PART_SOLID, glass=LUNG + haze) is None
+    assert seen(12, 7, SOLID, glass=LUNG + haze) is shown
 
 
 def test_a_vessel_through_ground_glass_is_no_core() -> None:
