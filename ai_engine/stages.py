@@ -101,8 +101,8 @@ class Scoring:
         """Keep what scores at least the threshold, one candidate for each place, best first."""
         scores = self.scorer.score(scene, candidates)
         scored = [replace(each, score=float(s)) for each, s in zip(candidates, scores, strict=True) if s >= threshold]
-        kept = merged(scored, [each.score for each in scored], scene.volume.spacing_krc_mm)
-        return [_of_kind(scored[i], is_faint=is_faint(scene, scored[i].centre_krc)) for i in kept]
+        kept = merged(scored, scene.volume.spacing_krc_mm)
+        return [_of_kind(each, is_faint=is_faint(scene, each.centre_krc)) for each in kept]
 
     def outlined(self, scene: Scene, candidate: Candidate, segment: Segment) -> Candidate:
         """Give a candidate the channel that its outline shows: a part-solid nodule may be solid in the middle."""

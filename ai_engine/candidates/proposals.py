@@ -4,6 +4,7 @@ Four searches, each with a quota of its own, since their scores do not compare: 
 faint places so small that less must be opened away. Nothing is grown here and no shape is refused.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 
@@ -58,20 +59,27 @@ class Proposer:
             With channel, centre on the turned grid (``centre_krc``), diameter, and the search's own score, which
             compares within one channel only.
         """
-        fine = scene.fine
-        image = filled_outside(fine.hu, fine.hull, scene.parenchyma_hu)
-        found = peaks(image, fine.hull, (fine.grid.step_mm, SMOOTHING_MM), self.diameters_mm, self.minimum_hu)
-        small = [peak for peak in found if peak.diameter_mm < self.mass_from_mm]
-        large = [peak for peak in found if peak.diameter_mm >= self.mass_from_mm]
+        with ThreadPoolExecutor(1) as beside:
+            faint = beside.submit(self._faint, scene)
+            round_ones, masses = self._round(scene)
         return [
-            *_candidates(self._ending(scene, image, small), fine.grid, Channel.SOLID),
-            *_candidates(self._faint(scene), scene.coarse.grid, Channel.GROUND_GLASS),
-            *_candidates(apart(large, fine.grid.step_mm, self.mass), fine.grid, Channel.MASS),
+            *_candidates(round_ones, scene.fine.grid, Channel.SOLID),
+            *_candidates(faint.result(), scene.coarse.grid, Channel.GROUND_GLASS),
+            *_candidates(masses, scene.fine.grid, Channel.MASS),
         ]
 
     def detect(self, scene: Scene) -> list[Candidate]:
         """Propose, under the name that a stage of the engine has."""
         return self.propose(scene)
+
+    def _round(self, scene: Scene) -> tuple[list[Peak], list[Peak]]:
+        """Find round places, and masses apart from them."""
+        fine, step = scene.fine, scene.fine.grid.step_mm
+        image = filled_outside(fine.hu, fine.hull, scene.parenchyma_hu)
+        found = peaks(image, fine.hull, (step, SMOOTHING_MM), self.diameters_mm, self.minimum_hu)
+        small = [peak for peak in found if peak.diameter_mm < self.mass_from_mm]
+        large = [peak for peak in found if peak.diameter_mm >= self.mass_from_mm]
+        return self._ending(scene, image, small), apart(large, step, self.mass)
 
     def _ending(self, scene: Scene, image: Float32Array, found: list[Peak]) -> list[Peak]:
         """Take those that end on most sides, of several times as many."""

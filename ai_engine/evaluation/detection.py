@@ -4,7 +4,7 @@ scene -> proposals -> scores -> one candidate per place -> hits, false positives
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import process_time
 from typing import Protocol
@@ -117,12 +117,13 @@ def proposed(exam: Exam, proposer: Proposer) -> Proposed:
 
 
 def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Searched]:
-    """Score the candidates of a scan with every scorer and match them."""
+    """Score the candidates of a scan with every scorer, merge them (``merging``) and match them."""
     results = {}
     for name, scorer in scorers.items():
         scores = np.asarray(scorer.score(found.scene, found.candidates), dtype=np.float64)
-        kept = merged(found.candidates, scores, exam.volume.spacing_krc_mm)
-        results[name] = matched(exam, [found.candidates[i] for i in kept], scores[kept])
+        scored = [replace(each, score=float(score)) for each, score in zip(found.candidates, scores, strict=True)]
+        kept = merged(scored, exam.volume.spacing_krc_mm)
+        results[name] = matched(exam, kept, [each.score for each in kept])
     return results
 
 

@@ -1,5 +1,7 @@
 """Candidates are matched with the truth as LUNA16 does; the tables and pictures say what came out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,14 +68,35 @@ def test_without_truth_or_candidates_nothing_is_hit():
     assert searched.false_positives == ()
 
 
+def scored(candidates: list[Candidate], *scores: float) -> list[Candidate]:
+    return [replace(each, score=score) for each, score in zip(candidates, scores, strict=True)]
+
+
+def kept(candidates: list[Candidate], *scores: float) -> list[tuple[int, float, float]]:
+    """Give the columns (mm), scores and diameters of what is left, on voxels of 2 x 1 x 1 mm."""
+    left = merged(scored(candidates, *scores), (2.0, 1.0, 1.0))
+    return [(each.centre_krc[2], each.score, each.diameter_mm) for each in left]
+
+
 def test_of_candidates_in_one_place_the_best_stays():
     candidates = [at(10, 10, 10), at(10, 10, 12), at(10, 10, 14.5), at(10, 30, 30, 30), at(10, 30, 39, 6)]
-    assert merged(candidates, [0.5, 0.9, 0.4, 0.3, 0.2], (2.0, 1.0, 1.0)) == [1, 3]
-    assert merged([], [], (2.0, 1.0, 1.0)) == []
-    apart = [at(10, 10, 10), at(14, 10, 10)]
-    assert merged(apart, [0.5, 0.9], (2.0, 1.0, 1.0)) == [1, 0], "8 mm apart along k"
+    assert kept(candidates, 0.5, 0.9, 0.4, 0.3, 0.2) == [(12, 0.9, 6), (30, 0.3, 30)]
+    assert kept([]) == []
+    assert kept([at(10, 10, 10), at(14, 10, 11)], 0.5, 0.9) == [(11, 0.9, 6), (10, 0.5, 6)], "8 mm apart along k"
     far = [at(10, 40, 10, 60), at(10, 40, 27, 60), at(10, 40, 29, 60)]
-    assert merged(far, [0.9, 0.5, 0.4], (2.0, 1.0, 1.0)) == [0, 2], "a mass takes no more than 18 mm around"
+    assert kept(far, 0.9, 0.4, 0.3) == [(10, 0.9, 60), (29, 0.3, 60)], "a mass takes no more than 18 mm around"
+
+
+def test_what_scores_as_a_nodule_all_along_the_rim_of_one_is_one_place_in_its_middle():
+    rim = [at(10, 10, 6 * i) for i in range(5)]
+    assert kept(rim, 0.9, 0.9, 0.9, 0.1, 0.1) == [(6, 0.9, 12), (18, 0.1, 6)], "from 0 to 12 mm"
+    assert kept(rim, 0.9, 0.9, 0.9, 0.6, 0.6) == [(6, 0.9, 12), (18, 0.6, 6)], "18 mm from the best it ends"
+    [(middle, _, wide), *_] = kept(rim, 0.99, 0.5, 0.9, 0.1, 0.1)
+    # weights -ln(1 - score): 4.61, 0.69, 2.30
+    assert (middle, wide) == pytest.approx((4.18, 2 * (12 - 4.18)), abs=0.02), "the surest counts most"
+    assert 0 < kept(rim, 1.0, 0.9, 0.9, 0.1, 0.1)[0][0] < 3, "and not alone"
+    assert kept(rim, 0.9, 0.4, 0.7, 0.1, 0.1) == [(0, 0.9, 6), (12, 0.7, 6), (24, 0.1, 6)], "nothing links them"
+    assert kept(rim[:2], 0.9, 0.8) == [(0, 0.9, 6)], "what lies beside the best alone leaves it where it is"
 
 
 @pytest.fixture(scope="module")
