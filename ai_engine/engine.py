@@ -233,7 +233,7 @@ class Engine:
                 segment = self._tier.segmenter.segment(scene, candidate)
             except EmptySegment:
                 continue
-            if self._is_nodule(scene, segment) and not (taken[segment.box] & segment.mask).any():
+            if not (taken[segment.box] & segment.mask).any() and self._is_nodule(scene, segment):
                 scoring = self._tier.scoring
                 kept.append(_Detected(scoring.outlined(scene, candidate, segment) if scoring else candidate, segment))
                 taken[segment.box] |= segment.mask

@@ -55,11 +55,10 @@ class Loaded:
     def look(self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False) -> Seen:
         """Look at places, (n, 3) voxel indices of the turned volume; thoroughly is four times, from all around."""
         places = np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
-        if not is_thorough:
-            return self._seen(views, places, _TURNS[0])
         corner_krc = _BESIDE_MM / np.sqrt(3) / np.array(views.volume.spacing_krc_mm)
-        looks = [self._seen(views, places + turn * corner_krc, turn) for turn in _TURNS]
-        return Seen(np.mean([look.vectors for look in looks], axis=0), np.mean([look.head for look in looks], axis=0))
+        looks = [(places + turn * corner_krc, turn) for turn in _TURNS] if is_thorough else [(places, _TURNS[0])]
+        seen = self._seen(views, looks)
+        return Seen(np.mean([look.vectors for look in seen], axis=0), np.mean([look.head for look in seen], axis=0))
 
     def read(self, texts: Sequence[str]) -> FloatArray:
         """Read texts: (n, dimension) float64 of length 1; raises ``UnknownWords``."""
@@ -72,11 +71,19 @@ class Loaded:
         scale, bias = float(self.network.log_scale.exp()), float(self.network.bias)
         return scale * vectors @ texts.T + bias
 
-    def _seen(self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int]) -> Seen:
-        """Look once at each place, with the volume turned; some places on each core at a time."""
-        some = [places[first : first + _AT_ONCE] for first in range(0, len(places), _AT_ONCE)]
+    def _seen(self, views: patches.Views, looks: Sequence[tuple[FloatArray, tuple[int, int, int]]]) -> list[Seen]:
+        """Look once at each place of each look, with the volume turned; some places on each core at a time."""
         with ThreadPoolExecutor(_cores()) as pool:
-            seen = list(pool.map(lambda each: self._images(views, each, turn), some))
+            waiting = [
+                [
+                    pool.submit(self._images, views, places[i : i + _AT_ONCE], turn)
+                    for i in range(0, len(places), _AT_ONCE)
+                ]
+                for places, turn in looks
+            ]
+        return [self._joined([each.result() for each in some]) for some in waiting]
+
+    def _joined(self, seen: Sequence[tuple[FloatArray, FloatArray]]) -> Seen:
         nothing = np.empty((0, self.network.config.dimension)), np.empty(0)
         vectors, head = (np.concatenate(each) for each in zip(nothing, *seen, strict=True))
         return Seen(vectors, head)
@@ -89,6 +96,10 @@ class Loaded:
         with torch.no_grad():
             vectors, head = self.network.images(*(shown(np.stack(scale)[:, ::k, ::r, ::c]) for scale in cubes))
         return vectors.double().numpy(), head.double().numpy()
+
+
+def _parted(places: FloatArray) -> list[FloatArray]:
+    return [places[first : first + _AT_ONCE] for first in range(0, len(places), _AT_ONCE)]
 
 
 def _cores() -> int:
