@@ -20,9 +20,9 @@ from ai_engine.training.encoder.negatives import Negative, mined
 from ai_engine.training.encoder.places import Place, PlaceFiles, Places
 from ai_engine.training.encoder.plan import Text
 from dicom_node.cases.lidc_database import LidcDatabase, Split
-from dicom_node.cases.lungs import backgrounds, names
+from dicom_node.cases.lungs import backgrounds
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
-from dicom_node.cli.training_material import Sources, composites, composites_showing
+from dicom_node.cli.training_material import Sources, composites, composites_showing, lungs_of
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 # Changes whenever places are cut another way: caches of another version are cut again.
@@ -38,7 +38,7 @@ _PROPOSERS = {
     Split.TRAINING: Proposer(solid=1000, ground_glass=300, small_ground_glass=400, mass=150),
     Split.VALIDATION: Proposer(),
 }
-_SMOKE = {"composites": 12, "more": 2, "validation": 8, "shapes": 60, "lungs": 2, "negatives": 60}
+_SMOKE = {"composites": 12, "more": 2, "validation": 8, "negatives": 60}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _lot(sources: Sources, split: Split) -> _Lot:
     data = sources.data
     if data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    lungs = names(data, LUNG_USE_FOR[split])
+    lungs = lungs_of(data, split, smoke=sources.smoke)
     if split is Split.TRAINING:
         n, seed = (_SMOKE["composites"] if sources.smoke else sources.composites), sources.seed
     else:
@@ -97,8 +97,7 @@ def _lot(sources: Sources, split: Split) -> _Lot:
         for kind, number in _N_MORE.items():
             more = composites_showing(kind, sources, split, _SMOKE["more"] if sources.smoke else number, seed)
             cached = Cached((*cached.entries, *more.entries))
-    limits = (_SMOKE["lungs"], _SMOKE["negatives"]) if sources.smoke else (None, None)
-    return _Lot(split, cached, data, tuple(lungs[: limits[0]]), seed, limits[1])
+    return _Lot(split, cached, data, tuple(lungs), seed, _SMOKE["negatives"] if sources.smoke else None)
 
 
 def _ratings(database: LidcDatabase, split: Split) -> dict[int, Ratings]:

@@ -18,7 +18,7 @@ from ai_engine.training.loop import Material
 from ai_engine.training.material import SHARD, Ingredients, fill
 from dicom_node.cases import lidc_dicom
 from dicom_node.cases.lidc_database import LidcDatabase, Split
-from dicom_node.cases.lungs import backgrounds
+from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.real_crops import real_crops
 from dicom_node.cases.shapes import may_show, nodule_shapes
 from dicom_node.cases.site_lungs import site_lungs
@@ -148,13 +148,19 @@ def _made(shards: Shards) -> dict[str, Any]:
 def _ingredients(sources: Sources, split: Split, seed: int, kind: NoduleType | None) -> Ingredients:
     if sources.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
-    limits = (_SMOKE["shapes"], _SMOKE["lungs"]) if sources.smoke else (None, None)
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limits[0], seed=seed, wanted=may_show(kind)))
-    lungs = list(islice(backgrounds(sources.data, LUNG_USE_FOR[split]), limits[1]))
+    limit = _SMOKE["shapes"] if sources.smoke else None
+    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limit, seed=seed, wanted=may_show(kind)))
+    lungs = list(backgrounds(sources.data, LUNG_USE_FOR[split], lungs_of(sources.data, split, smoke=sources.smoke)))
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     return Ingredients(shapes, lungs, seed, wanted=partial(_shows, kind) if kind else None)
+
+
+def lungs_of(data: Path, split: Split, *, smoke: bool) -> list[str]:
+    """Name the lungs that are painted into; for a smoke run the last ones, which are crops and soon read."""
+    found = names(data, LUNG_USE_FOR[split])
+    return found[-_SMOKE["lungs"] :] if smoke else found
 
 
 def made_of(work: Path) -> dict[str, Any]:
