@@ -10,7 +10,7 @@ from tests.bench.mllp import CONNECTIONS
 from tests.bench.reception import N_PARALLEL, WHILE_ANALYSING, Reception
 from tests.bench.servers import NODE, ORTHANC
 
-MAX_SECONDS, MAX_MB, PER_SLICES = 60.0, 2048.0, 300
+MAX_SECONDS, MAX_MB, PER_SLICES = 30.0, 2048.0, 300
 MIN_ADT_PER_S = 500.0
 
 
