@@ -75,13 +75,9 @@ class Loaded:
         """Look once at each place of each look, with the volume turned; some places on each core at a time."""
         with ThreadPoolExecutor(_cores()) as pool:
             waiting = [
-                [
-                    pool.submit(self._images, views, places[i : i + _AT_ONCE], turn)
-                    for i in range(0, len(places), _AT_ONCE)
-                ]
-                for places, turn in looks
+                [pool.submit(self._images, views, some, turn) for some in _parted(places)] for places, turn in looks
             ]
-        return [self._joined([each.result() for each in some]) for some in waiting]
+        return [self._joined([part.result() for part in look]) for look in waiting]
 
     def _joined(self, seen: Sequence[tuple[FloatArray, FloatArray]]) -> Seen:
         nothing = np.empty((0, self.network.config.dimension)), np.empty(0)
