@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ai_engine.candidates import ClassicalDetector, Proposer
-from ai_engine.candidates.merging import merged
+from ai_engine.candidates.merging import merged, with_scores
 from ai_engine.candidates.prompted import is_faint
 from ai_engine.clip import weights as encoder_weights
 from ai_engine.clip.part_outliner import PartOutliner
@@ -99,9 +99,8 @@ class Scoring:
 
     def above(self, scene: Scene, candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
         """Keep what scores at least the threshold, one candidate for each place, best first."""
-        scores = self.scorer.score(scene, candidates)
-        scored = [replace(each, score=float(s)) for each, s in zip(candidates, scores, strict=True) if s >= threshold]
-        kept = merged(scored, scene.volume.spacing_krc_mm)
+        scored = with_scores(candidates, self.scorer.score(scene, candidates))
+        kept = merged([each for each in scored if each.score >= threshold], scene.volume.spacing_krc_mm)
         return [_of_kind(each, is_faint=is_faint(scene, each.centre_krc)) for each in kept]
 
     def outlined(self, scene: Scene, candidate: Candidate, segment: Segment) -> Candidate:

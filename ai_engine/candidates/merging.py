@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ai_engine.domain import BoolArray, Candidate, FloatArray
 
@@ -13,6 +14,12 @@ BEYOND_MM, MOST_MM = 4.0, 18.0
 # What scores as a nodule does: all around the rim of a large one places do. Each is the same place as the next.
 LINKED_FROM = 0.5
 _LEAST_DOUBT = 1e-12
+
+
+def with_scores(candidates: Sequence[Candidate], scores: ArrayLike) -> list[Candidate]:
+    """Give candidates the scores (n,) of what judged them."""
+    values = np.asarray(scores, dtype=np.float64)
+    return [replace(each, score=float(score)) for each, score in zip(candidates, values, strict=True)]
 
 
 def merged(scored: Sequence[Candidate], spacing_krc_mm: tuple[float, float, float]) -> list[Candidate]:

@@ -4,7 +4,7 @@ scene -> proposals -> scores -> one candidate per place -> hits, false positives
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from time import process_time
 from typing import Protocol
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ai_engine.candidates import Proposer, own_scores
-from ai_engine.candidates.merging import merged
+from ai_engine.candidates.merging import merged, with_scores
 from ai_engine.domain import Candidate, CtVolume, FloatArray, NoduleType, Segment
 from ai_engine.evaluation.froc import Searched, Target
 from ai_engine.evaluation.scores import diameter_mm
@@ -120,8 +120,7 @@ def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[s
     """Score the candidates of a scan with every scorer, merge them (``merging``) and match them."""
     results = {}
     for name, scorer in scorers.items():
-        scores = np.asarray(scorer.score(found.scene, found.candidates), dtype=np.float64)
-        scored = [replace(each, score=float(score)) for each, score in zip(found.candidates, scores, strict=True)]
+        scored = with_scores(found.candidates, scorer.score(found.scene, found.candidates))
         kept = merged(scored, exam.volume.spacing_krc_mm)
         results[name] = matched(exam, kept, [each.score for each in kept])
     return results

@@ -1,12 +1,10 @@
 """Candidates are matched with the truth as LUNA16 does; the tables and pictures say what came out."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from ai_engine.candidates import Proposer
-from ai_engine.candidates.merging import merged
+from ai_engine.candidates.merging import merged, with_scores
 from ai_engine.domain import Candidate, Channel, CtVolume, NoduleType
 from ai_engine.engine import Engine
 from ai_engine.evaluation.detection import (
@@ -68,13 +66,9 @@ def test_without_truth_or_candidates_nothing_is_hit():
     assert searched.false_positives == ()
 
 
-def scored(candidates: list[Candidate], *scores: float) -> list[Candidate]:
-    return [replace(each, score=score) for each, score in zip(candidates, scores, strict=True)]
-
-
 def kept(candidates: list[Candidate], *scores: float) -> list[tuple[int, float, float]]:
     """Give the columns (mm), scores and diameters of what is left, on voxels of 2 x 1 x 1 mm."""
-    left = merged(scored(candidates, *scores), (2.0, 1.0, 1.0))
+    left = merged(with_scores(candidates, scores), (2.0, 1.0, 1.0))
     return [(each.centre_krc[2], each.score, each.diameter_mm) for each in left]
 
 
