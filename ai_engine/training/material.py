@@ -16,7 +16,7 @@ WINDOW = 256
 
 _P_SHAM = 0.08
 _P_DISTRACTORS = (0.35, 0.40, 0.17, 0.08)  # none, one, two, three
-_TRIES, _TRIES_WANTED = 25, 400
+_TRIES, _TRIES_WANTED = 25, 5000
 # Ground glass and part-solid are rare among the outlines (LIDC texture 1 to 4), and so are large ones.
 _TEXTURE_WEIGHT = {1: 3.0, 2: 3.0, 3: 2.5, 4: 1.5, 5: 1.0}
 _WEIGHT_MM = 9.0

@@ -12,7 +12,7 @@ from dicom_node.cases.lidc_database import Annotation, LidcDatabase, ReaderMask,
 # A shape is read off its slices: thicker ones, or a single one, tell too little of it.
 THICKEST_MM = 3.0
 FEWEST_SLICES = 2
-DIAMETER_MM = (4.0, 60.0)
+SIZES_MM = (4.0, 60.0)
 WHOLE = 0.98
 # By what readers rated their outlines, so may a painted nodule show; of others nearly none does.
 _TEXTURES = {NoduleType.PART_SOLID: (2, 3, 4), NoduleType.GROUND_GLASS: (1, 2)}
@@ -29,11 +29,12 @@ def nodule_shapes(
     limit: int | None = None,
     seed: int = 1,
     wanted: Callable[[Annotation], bool] = lambda annotation: True,
+    sizes_mm: tuple[float, float] = SIZES_MM,
 ) -> Iterator[NoduleShape]:
     """Draw the nodules of one split in random order, each as one reader outlined and rated it.
 
     Left out: scans of more than 3 mm between slices, outlines on one slice only, in more than one piece, or outside of
-    4 to 60 mm.
+    ``sizes_mm``.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def nodule_shapes(
         The same seed gives the same order.
     wanted : callable
         Which annotations: asked before their outlines are filled, which takes long.
+    sizes_mm : tuple of float
+        Smallest and largest longest diameter.
     """
     given = 0
     for annotation in _annotations(database, split, np.random.default_rng(seed)):
@@ -53,7 +56,7 @@ def nodule_shapes(
         if not wanted(annotation):
             continue
         outline = database.mask(annotation)
-        if _usable(outline):
+        if _usable(outline, sizes_mm):
             given += 1
             yield _shape(annotation, outline)
 
@@ -65,12 +68,12 @@ def _annotations(database: LidcDatabase, split: Split, rng: np.random.Generator)
         yield annotations[i]
 
 
-def _usable(outline: ReaderMask) -> bool:
-    low, high = DIAMETER_MM
+def _usable(outline: ReaderMask, sizes_mm: tuple[float, float]) -> bool:
     if np.count_nonzero(outline.mask.any(axis=(1, 2))) < FEWEST_SLICES:
         return False
     pieces, _ = ndimage.label(outline.mask, np.ones((3, 3, 3)))
     largest = np.bincount(pieces[pieces > 0]).max()
+    low, high = sizes_mm
     return bool(largest >= WHOLE * outline.mask.sum() and low <= outline.longest_diameter_mm <= high)
 
 

@@ -22,16 +22,24 @@ from ai_engine.training.encoder.plan import Text
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
-from dicom_node.cli.training_material import Sources, composites, composites_showing, lungs_of
+from dicom_node.cli.training_material import Shown, Sources, composites, composites_showing, lungs_of
 from dicom_node.errors import CaseDataMissing, SettingsError
 
 # Changes whenever places are cut another way: caches of another version are cut again.
-CUT = 7
+CUT = 8
 
 _VALIDATION_SEED = 7
 _N_VALIDATION = 400
-# Beside the others: few of them show these types.
-_N_MORE = {NoduleType.PART_SOLID: 600, NoduleType.GROUND_GLASS: 300}
+# Beside the others: few of them show these types, and of part-solid ones nearly none that is small.
+_SMALL_PART_SOLID = Shown(NoduleType.PART_SOLID, (6.0, 16.0))
+_MORE = {
+    Split.TRAINING: {
+        Shown(NoduleType.PART_SOLID): 600,
+        Shown(NoduleType.GROUND_GLASS): 300,
+        _SMALL_PART_SOLID: 600,
+    },
+    Split.VALIDATION: {_SMALL_PART_SOLID: 60},
+}
 _VARIATIONS = {Split.TRAINING: Variation(2, is_varied=True), Split.VALIDATION: Variation(1, is_varied=False)}
 # Training sees more of what is no nodule than a search proposes: there are few lungs.
 _PROPOSERS = {
@@ -93,10 +101,9 @@ def _lot(sources: Sources, split: Split) -> _Lot:
         n, seed = (_SMOKE["validation"] if sources.smoke else _N_VALIDATION), _VALIDATION_SEED
         sources = replace(sources, work=sources.work / "encoder-validation")
     cached = composites(sources, split, n, seed)
-    if split is Split.TRAINING:
-        for kind, number in _N_MORE.items():
-            more = composites_showing(kind, sources, split, _SMOKE["more"] if sources.smoke else number, seed)
-            cached = Cached((*cached.entries, *more.entries))
+    for shown, number in _MORE[split].items():
+        more = composites_showing(shown, sources, split, _SMOKE["more"] if sources.smoke else number, seed)
+        cached = Cached((*cached.entries, *more.entries))
     return _Lot(split, cached, data, tuple(lungs), seed, _SMOKE["negatives"] if sources.smoke else None)
 
 

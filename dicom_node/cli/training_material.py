@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,14 @@ from dicom_node.cases import lidc_dicom
 from dicom_node.cases.lidc_database import LidcDatabase, Split
 from dicom_node.cases.lungs import backgrounds, names
 from dicom_node.cases.real_crops import real_crops
-from dicom_node.cases.shapes import may_show, nodule_shapes
+from dicom_node.cases.shapes import SIZES_MM, may_show, nodule_shapes
 from dicom_node.cases.site_lungs import site_lungs
 from dicom_node.cases.splits import LUNG_USE_FOR, check_use
 from dicom_node.errors import CaseDataMissing, SettingsError
 
-# Changes whenever the same seed gives other composites: those of another recipe are not learnt from.
-_RECIPE = 2
+# Change whenever the same seed gives other composites: those of another recipe are not learnt from. The second is for
+# caches of one kind, in which it decides what a nodule shows.
+_RECIPE, _RECIPE_SHOWN = 2, 3
 
 _VALIDATION_SEED = 7
 _N_VALIDATION = 60
@@ -86,9 +86,38 @@ def composites(sources: Sources, split: Split, n: int, seed: int) -> Cached:
     return _cached(sources, split, n, seed)
 
 
-def composites_showing(kind: NoduleType, sources: Sources, split: Split, n: int, seed: int) -> Cached:
-    """Read or compose ``n`` whose nodule shows one type, without shams; raises as ``material``."""
-    return _cached(replace(sources, work=sources.work / f"more-{kind}"), split, n, seed, kind)
+@dataclass(frozen=True)
+class Shown:
+    """What the nodules of a cache have in common: the type that they show, and longest diameters, mm, from and below.
+
+    Attributes
+    ----------
+    sizes_mm : tuple of float or None
+        None: all.
+    """
+
+    kind: NoduleType
+    sizes_mm: tuple[float, float] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the cache."""
+        sizes = "" if self.sizes_mm is None else "-from-{:g}-below-{:g}-mm".format(*self.sizes_mm)
+        return f"more-{self.kind}{sizes}"
+
+    def has_size(self, diameter_mm: float) -> bool:
+        """Tell whether a diameter is one of these."""
+        return self.sizes_mm is None or self.sizes_mm[0] <= diameter_mm < self.sizes_mm[1]
+
+    def __call__(self, composite: Composite) -> bool:
+        """Tell whether a composite belongs here."""
+        is_painted = composite.nodule_type is self.kind and self.has_size(composite.diameter_mm)
+        return is_painted and type_shown(composite) is self.kind
+
+
+def composites_showing(shown: Shown, sources: Sources, split: Split, n: int, seed: int) -> Cached:
+    """Read or compose ``n`` of one kind, without shams; raises as ``material``."""
+    return _cached(replace(sources, work=sources.work / shown.folder), split, n, seed, shown)
 
 
 def _real(work: Path, lidc: Path) -> Cached:
@@ -109,15 +138,16 @@ def _real(work: Path, lidc: Path) -> Cached:
     return shards.read()
 
 
-def _cached(sources: Sources, split: Split, n: int, seed: int, kind: NoduleType | None = None) -> Cached:
+def _cached(sources: Sources, split: Split, n: int, seed: int, shown: Shown | None = None) -> Cached:
     """Compose what a cache of one split misses, and read it. Nothing of another split gets in, nor out."""
     shards = _shards(sources.work, split)
-    asked = {"recipe": _RECIPE, "split": str(split), "composites": n, "seed": seed}
+    recipe = _RECIPE if shown is None else _RECIPE_SHOWN
+    asked = {"recipe": recipe, "split": str(split), "composites": n, "seed": seed}
     made = _made(shards)
     if made and any(made.get(name) != value for name, value in asked.items()):
         raise SettingsError("--work", f"{shards.folder} was composed otherwise; take another folder")
     if not made or len(shards.read()) < n:
-        ingredients = _ingredients(sources, split, seed, kind)
+        ingredients = _ingredients(sources, split, seed, shown)
         made = {
             **asked,
             "lungs": sorted(background.name for background in ingredients.backgrounds),
@@ -126,13 +156,9 @@ def _cached(sources: Sources, split: Split, n: int, seed: int, kind: NoduleType 
         shards.folder.mkdir(parents=True, exist_ok=True)
         (shards.folder / _MADE_FROM).write_text(json.dumps(made), encoding="utf-8")
         with _counted(f"composing {split}", n) as watch:
-            fill(shards, ingredients, n, shams=split is Split.TRAINING and kind is None, watch=watch)
+            fill(shards, ingredients, n, shams=split is Split.TRAINING and shown is None, watch=watch)
     check_use(split, made["patients"], made["lungs"])
     return shards.read()
-
-
-def _shows(kind: NoduleType, composite: Composite) -> bool:
-    return composite.nodule_type is kind and type_shown(composite) is kind
 
 
 def _shards(work: Path, split: Split) -> Shards:
@@ -145,16 +171,18 @@ def _made(shards: Shards) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _ingredients(sources: Sources, split: Split, seed: int, kind: NoduleType | None) -> Ingredients:
+def _ingredients(sources: Sources, split: Split, seed: int, shown: Shown | None) -> Ingredients:
     if sources.data is None:
         raise CaseDataMissing("say with --data or EMERALD_TEST_DATA where the folder with ct-backgrounds/ is")
     limit = _SMOKE["shapes"] if sources.smoke else None
-    shapes = list(nodule_shapes(LidcDatabase(), split, limit=limit, seed=seed, wanted=may_show(kind)))
+    kind, sizes_mm = (shown.kind, shown.sizes_mm) if shown else (None, None)
+    outlines = nodule_shapes(LidcDatabase(), split, limit, seed, may_show(kind), sizes_mm or SIZES_MM)
+    shapes = list(outlines)
     lungs = list(backgrounds(sources.data, LUNG_USE_FOR[split], lungs_of(sources.data, split, smoke=sources.smoke)))
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
-    return Ingredients(shapes, lungs, seed, wanted=partial(_shows, kind) if kind else None)
+    return Ingredients(shapes, lungs, seed, wanted=shown)
 
 
 def lungs_of(data: Path, split: Split, *, smoke: bool) -> list[str]:

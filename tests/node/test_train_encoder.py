@@ -15,6 +15,7 @@ from ai_engine.training.encoder.places import PlaceFiles
 from dicom_node.cases.lidc_database import Split, split_of
 from dicom_node.cases.splits import LungUse, lung_use
 from dicom_node.cli import main
+from dicom_node.cli.training_material import Shown
 from tests.support.data import data_dir, needs_data
 
 
@@ -53,12 +54,24 @@ def test_places_hold_patients_and_lungs_of_their_split_alone(smoke: Path, split:
 
 @needs_data
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [NoduleType.PART_SOLID, NoduleType.GROUND_GLASS])
-def test_more_nodules_of_rare_types_are_composed_that_look_so(smoke: Path, kind: NoduleType) -> None:
-    more = Shards(smoke / f"more-{kind}" / "composites" / "training").read()
+@pytest.mark.parametrize(
+    ("work", "split", "kind", "sizes_mm"),
+    [
+        (".", Split.TRAINING, NoduleType.PART_SOLID, None),
+        (".", Split.TRAINING, NoduleType.GROUND_GLASS, None),
+        (".", Split.TRAINING, NoduleType.PART_SOLID, (6.0, 16.0)),
+        ("encoder-validation", Split.VALIDATION, NoduleType.PART_SOLID, (6.0, 16.0)),
+    ],
+)
+def test_more_nodules_of_rare_types_are_composed_that_look_so(
+    smoke: Path, work: str, split: Split, kind: NoduleType, sizes_mm: tuple[float, float] | None
+) -> None:
+    more = Shards(smoke / work / Shown(kind, sizes_mm).folder / "composites" / split).read()
     shown = [visible_type(e.hu, e.labels == 1, e.spacing_krc_mm, e.diameter_mm, e.nodule_type) for e in more]
     assert shown == [kind] * 2
-    places = PlaceFiles(smoke / "places" / "training").read()
+    low, high = sizes_mm or (0, 100)
+    assert all(low <= e.diameter_mm < high for e in more)
+    places = PlaceFiles(smoke / "places" / split).read()
     taught = {places.series[s].values[i]["annotation_id"] for s, i in places.where("nodule")}
     assert {e.annotation_id for e in more} <= taught
 

@@ -4,17 +4,18 @@ A composite's crop is smaller than what the encoder sees, so it is laid back int
 limit detection: each place is cut several times, as if the lung were larger, smaller, squeezed or of thicker slices.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from ai_engine.clip import facts as clip_facts
-from ai_engine.clip.facts import Facts, Ratings
+from ai_engine.clip.facts import Ratings
 from ai_engine.clip.patches import Views, packed, views_of
-from ai_engine.composites import Background, Composite, shows_calcium, type_shown
-from ai_engine.domain import CtVolume, FloatArray
+from ai_engine.composites import Background, Composite
+from ai_engine.domain import BoolArray, CtVolume, FloatArray
+from ai_engine.training.encoder.known import Planted
 from ai_engine.training.encoder.negatives import Negative
 from ai_engine.training.encoder.places import MARGIN, Place
 
@@ -63,37 +64,14 @@ def of_composite(
     centre = _centre(composite)
     if centre is None or composite.origin_krc is None:
         return
-    hu = background.volume.hu.copy()
-    k, r, c = (slice(o, o + n) for o, n in zip(composite.origin_krc, composite.hu.shape, strict=True))
-    hu[k, r, c] = composite.hu
-    volume = replace(background.volume, hu=hu)
+    volume, at, outline = _laid_back(background.volume, composite, centre)
+    planted = Planted(composite, outline, ratings.get(composite.annotation_id))
     kind = "sham" if composite.is_sham else "nodule"
     told = {"kind": kind, "patient_id": composite.patient_id, "annotation_id": composite.annotation_id}
-
-    rated = ratings.get(composite.annotation_id)
-    known, vague = known_of(composite, rated), known_of(composite, rated, is_clear=False)
-    part, at = _around(volume, centre + composite.origin_krc)
-    for cut in _cuts(Lung(part), at, composite.diameter_mm, variation, rng):
-        stretched = composite.diameter_mm * cut.stretch
-        facts = (vague if cut.thickened_mm > composite.diameter_mm / 2 else known)(stretched)
-        yield Place(cut.fine, cut.coarse, facts, composite.lung, {**told, "diameter_mm": stretched})
-
-
-def known_of(composite: Composite, ratings: Ratings | None, *, is_clear: bool = True) -> Callable[[float], Facts]:
-    """Give what is known of a composite's target, by the diameter in mm that it is cut with.
-
-    Parameters
-    ----------
-    is_clear : bool
-        False where slices were averaged so that what it is made of is no longer seen.
-    """
-    if composite.nodule_type is None:
-        return lambda diameter_mm: clip_facts.of_structure(None)
-    if not is_clear:
-        return partial(clip_facts.of_nodule, None, ratings=ratings, shows_calcium=False)
-    kind = type_shown(composite)
-    calcium = shows_calcium(composite.hu, composite.labels == 1, composite.spacing_krc_mm)
-    return partial(clip_facts.of_nodule, kind, ratings=ratings, shows_calcium=calcium)
+    for cut in _cuts(Lung(volume), at, composite.diameter_mm, variation, rng):
+        facts = planted.facts(cut.volume, cut.together, cut.stretch_krc)
+        diameter_mm = composite.diameter_mm * float(cut.stretch_krc[1:].mean())
+        yield Place(cut.fine, cut.coarse, facts, composite.lung, {**told, "diameter_mm": diameter_mm})
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +118,13 @@ def of_negative(
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
+    """One cut: out of a volume with ``together`` slices averaged into one, taken to be larger by ``stretch_krc``."""
+
     fine: np.ndarray
     coarse: np.ndarray
-    stretch: float
-    thickened_mm: float
+    volume: CtVolume
+    together: int
+    stretch_krc: FloatArray
 
 
 def _centre(composite: Composite) -> FloatArray | None:
@@ -159,16 +140,15 @@ def _cuts(
 ) -> Iterator[_Cut]:
     together = lung.together(diameter_mm)
     for _ in range(variation.times):
-        views, middle, stretch, thickened_mm = lung.plain, centre, np.ones(3), 0.0
+        views, middle, stretch, n = lung.plain, centre, np.ones(3), 1
         if variation.is_varied:
             if together and rng.random() < _P_THICKENED:
                 n = together[int(rng.integers(len(together)))]
                 views, middle = lung.thick(n), (centre - [(n - 1) / 2, 0, 0]) / [n, 1, 1]
-                thickened_mm = n * lung.volume.spacing_krc_mm[0]
             stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
             middle = middle + _off_mm(diameter_mm, rng) / np.array(views.volume.spacing_krc_mm)
         fine, coarse = views.cubes(middle, MARGIN, stretch)
-        yield _Cut(packed(fine), packed(coarse), float(stretch[1:].mean()), thickened_mm)
+        yield _Cut(packed(fine), packed(coarse), views.volume, n, stretch)
 
 
 def _off_mm(diameter_mm: float, rng: np.random.Generator) -> FloatArray:
@@ -180,10 +160,21 @@ def _off_mm(diameter_mm: float, rng: np.random.Generator) -> FloatArray:
     return np.asarray(off + rng.uniform(*_PART_SEEN) * diameter_mm / 2 * towards / np.linalg.norm(towards))
 
 
-def _around(volume: CtVolume, centre: FloatArray) -> tuple[CtVolume, FloatArray]:
-    """Cut out what can be seen from a place; the place's index in it."""
+def _laid_back(volume: CtVolume, composite: Composite, centre: FloatArray) -> tuple[CtVolume, FloatArray, BoolArray]:
+    """Lay a crop back into its series and cut out what can be seen from its target.
+
+    Returns
+    -------
+    CtVolume, (3,) float, (k, r, c) bool
+        What was cut out, the target's index in it, its outline.
+    """
+    assert composite.origin_krc is not None
+    hu, outline = volume.hu.copy(), np.zeros(volume.hu.shape, dtype=bool)
+    crop = tuple(slice(o, o + n) for o, n in zip(composite.origin_krc, composite.hu.shape, strict=True))
+    hu[crop], outline[crop] = composite.hu, composite.labels == 1
+    middle = centre + composite.origin_krc
     reach = _REACH_MM / np.array(volume.spacing_krc_mm)
-    low = np.clip(np.floor(centre - reach).astype(int), 0, np.subtract(volume.hu.shape, 1))
-    high = np.clip(np.ceil(centre + reach).astype(int) + 1, low + 1, volume.hu.shape)
-    part = volume.hu[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
-    return CtVolume(part, volume.affine, volume.contrast), centre - low
+    low = np.clip(np.floor(middle - reach).astype(int), 0, np.subtract(hu.shape, 1))
+    high = np.clip(np.ceil(middle + reach).astype(int) + 1, low + 1, hu.shape)
+    part = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return CtVolume(hu[part], volume.affine, volume.contrast), middle - low, outline[part]
