@@ -52,12 +52,24 @@ class Loaded:
     network: clip.Encoder
     vocabulary: Vocabulary
 
-    def look(self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False) -> Seen:
-        """Look at places, (n, 3) voxel indices of the turned volume; thoroughly is four times, from all around."""
+    def look(
+        self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False, is_close: bool = False
+    ) -> Seen:
+        """Look at places.
+
+        Parameters
+        ----------
+        centres_krc : (n, 3) float
+            Voxel indices of the turned volume.
+        is_thorough : bool
+            Four times, from all around: for what is ranked.
+        is_close : bool
+            From near, too: for what a prompt selects. The vectors of one kind of look are not those of another.
+        """
         places = np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
         corner_krc = _BESIDE_MM / np.sqrt(3) / np.array(views.volume.spacing_krc_mm)
         looks = [(places + turn * corner_krc, turn) for turn in _TURNS] if is_thorough else [(places, _TURNS[0])]
-        seen = self._seen(views, looks)
+        seen = self._seen(views, looks, is_close=is_close)
         return Seen(np.mean([look.vectors for look in seen], axis=0), np.mean([look.head for look in seen], axis=0))
 
     def read(self, texts: Sequence[str]) -> FloatArray:
@@ -71,11 +83,14 @@ class Loaded:
         scale, bias = float(self.network.log_scale.exp()), float(self.network.bias)
         return scale * vectors @ texts.T + bias
 
-    def _seen(self, views: patches.Views, looks: Sequence[tuple[FloatArray, tuple[int, int, int]]]) -> list[Seen]:
+    def _seen(
+        self, views: patches.Views, looks: Sequence[tuple[FloatArray, tuple[int, int, int]]], *, is_close: bool
+    ) -> list[Seen]:
         """Look once at each place of each look, with the volume turned; some places on each core at a time."""
         with ThreadPoolExecutor(_cores()) as pool:
             waiting = [
-                [pool.submit(self._images, views, some, turn) for some in _parted(places)] for places, turn in looks
+                [pool.submit(self._images, views, some, turn, is_close=is_close) for some in _parted(places)]
+                for places, turn in looks
             ]
         return [self._joined([part.result() for part in look]) for look in waiting]
 
@@ -85,12 +100,18 @@ class Loaded:
         return Seen(vectors, head)
 
     def _images(
-        self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int]
+        self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int], *, is_close: bool
     ) -> tuple[FloatArray, FloatArray]:
-        k, r, c = turn
-        cubes = zip(*(views.cubes(place) for place in places), strict=True)
+        def turned(cubes: Sequence[Float32Array]) -> torch.Tensor:
+            k, r, c = turn
+            return shown(np.stack(cubes)[:, ::k, ::r, ::c])
+
+        fine, coarse = (turned(cubes) for cubes in zip(*(views.cubes(place) for place in places), strict=True))
         with torch.no_grad():
-            vectors, head = self.network.images(*(shown(np.stack(scale)[:, ::k, ::r, ::c]) for scale in cubes))
+            if is_close:
+                _, head, vectors = self.network.looks(fine, coarse, turned([views.close(place) for place in places]))
+            else:
+                vectors, head = self.network.images(fine, coarse)
         return vectors.double().numpy(), head.double().numpy()
 
 

@@ -1,4 +1,4 @@
-"""The network: two cubes of lung and a sentence, each to a vector; their likeness says whether the sentence is true.
+"""The network: cubes of lung and a sentence, each to a vector; their likeness says whether the sentence is true.
 
 Similarity, temperature and bias as in SigLIP (Zhai 2023, arXiv:2303.15343): every pair is a question of its own, so
 that many sentences may be true of one place. Unlike there, vectors of images have a length of their own.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ai_engine.clip.patches import COARSE, FINE
+from ai_engine.clip.patches import CLOSE, COARSE, FINE
 from ai_engine.clip.vocabulary import LONGEST, PADDING
 
 # Around the middle of the fine cube, and which shares of a shell's points lie below what is told of it.
@@ -38,12 +38,15 @@ class Config:
         Of the vocabulary, without padding.
     widths : tuple of int
         Channels of the three stages of each of the two image towers.
+    close_widths : tuple of int or None
+        The same of the close look; None: there is none.
     dimension : int
         Of the space that both sides share.
     """
 
     n_words: int
     widths: tuple[int, int, int] = (24, 48, 96)
+    close_widths: tuple[int, int, int] | None = (16, 32, 64)
     dimension: int = 128
     text_width: int = 96
     text_layers: int = 2
@@ -57,8 +60,9 @@ class Config:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
         """Read what ``as_json`` said."""
-        first, second, third = values["widths"]
-        return cls(**{**values, "widths": (first, second, third)})
+        # networks of before know no close look
+        widths = {name: values.get(name) for name in ("widths", "close_widths")}
+        return cls(**{**values, **{name: value and tuple(value) for name, value in widths.items()}})
 
 
 class Residual(nn.Module):
@@ -153,6 +157,24 @@ class Profile(nn.Module):
         return ranked[..., at].flatten(1)
 
 
+class CloseLook(nn.Module):
+    """What a close cube adds to the vector of a place; nothing to begin with."""
+
+    def __init__(self, widths: tuple[int, int, int], n_joined: int, dimension: int) -> None:
+        super().__init__()
+        n_seen = (2 + len(_BEGIN_WITHIN)) * widths[2]
+        self.tower = Tower(widths, CLOSE.points)
+        self.joined = nn.Sequential(nn.Dropout(0.1), nn.Linear(n_seen + n_joined, n_joined), nn.ReLU())
+        self.out = nn.Linear(n_joined, dimension)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, close: Tensor, joined: Tensor) -> Tensor:
+        """Look at cubes (n, 3, k, r, c), given what was seen from further away: (n, dimension)."""
+        added: Tensor = self.out(self.joined(torch.cat((self.tower(close), joined), dim=1)))
+        return added
+
+
 class TextTower(nn.Module):
     """Numbers of words (n, LONGEST) to (n, dimension)."""
 
@@ -188,6 +210,8 @@ class Encoder(nn.Module):
         n_joined = 3 * config.widths[2]
         self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
         self.image_out = nn.Linear(n_joined, config.dimension)
+        widths = config.close_widths
+        self.close = None if widths is None else CloseLook(widths, n_joined, config.dimension)
         self.certainty = nn.Linear(n_joined, 1)
         nn.init.zeros_(self.certainty.weight)
         nn.init.constant_(self.certainty.bias, _BEGIN_CERTAIN)
@@ -209,9 +233,22 @@ class Encoder(nn.Module):
         (n, dimension) float, (n,) float
             Vectors, whose length says how certain their direction is; logits of the head.
         """
-        seen = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
+        seen = self._joined(fine, coarse)
+        return self._vectors(seen), self.head(seen)[:, 0]
+
+    def looks(self, fine: Tensor, coarse: Tensor, close: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Look at places, from near too: as ``images``, and third the vectors with what the close look adds."""
+        seen = self._joined(fine, coarse)
+        vectors = self._vectors(seen)
+        return vectors, self.head(seen)[:, 0], vectors if self.close is None else vectors + self.close(close, seen)
+
+    def _joined(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        seen: Tensor = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
+        return seen
+
+    def _vectors(self, seen: Tensor) -> Tensor:
         length = functional.softplus(self.certainty(seen))
-        return length * functional.normalize(self.image_out(seen), dim=1), self.head(seen)[:, 0]
+        return length * functional.normalize(self.image_out(seen), dim=1)
 
     def sentences(self, words: Tensor) -> Tensor:
         """Read sentences, ``Vocabulary.encode``: (n, LONGEST) to vectors of length 1, (n, dimension)."""

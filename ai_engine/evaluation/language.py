@@ -152,8 +152,7 @@ def answered(
     described = dict(_described(found.scene, best, segmenter))
     if not described:
         return
-    views = views_of(found.scene.volume)
-    seen = scorer.encoder.look(views, [each.centre_krc for each in described.values()], is_thorough=True)
+    seen = scorer.closely(views_of(found.scene.volume), list(described.values()))
     chosen = [scorer.chosen(seen, list(described.values()), each.prompt) for each in asked]
     for i, name in enumerate(described):
         selected = frozenset(number for number, each in enumerate(chosen) if each[i].is_asked_for)

@@ -36,6 +36,8 @@ def train(arguments: argparse.Namespace) -> int:
     folder = folder_of(arguments.work, arguments.hold_out, arguments.text)
     if (folder / checkpoints.LATEST).is_file() and not arguments.resume:
         raise SettingsError("--work", f"{folder} holds a run; go on with --resume, or take another folder")
+    if arguments.only_close and arguments.start_from is None:
+        raise SettingsError("--only-close", "needs --start-from: without it there is nothing that has learnt to find")
     with told_errors():
         training, validation = (places(sources_of(arguments), split) for split in (Split.TRAINING, Split.VALIDATION))
         run = train_one(arguments, training, validation, arguments.hold_out, arguments.start_from)
@@ -165,6 +167,7 @@ def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_ou
     if begun is not None:
         asked = {name: begun[name] for name in LENGTH} | asked
     chosen = {"seed": arguments.seed, "held_out": tuple(sorted(held_out)), "text": arguments.text}
+    chosen["only_close"] = arguments.only_close
     if arguments.smoke:
         return Plan(**{**_SMOKE, **asked, **chosen})
     return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})

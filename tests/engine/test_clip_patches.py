@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_engine.clip.patches import COARSE, FINE, packed, unpacked, views_of, windowed
+from ai_engine.clip.patches import CLOSE, COARSE, FINE, packed, unpacked, views_of, windowed
 from ai_engine.domain import CtVolume
 
 
@@ -17,12 +17,13 @@ def ramp(axis: int, spacing: tuple[float, float, float]) -> CtVolume:
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("spacing", [(3.0, 0.7, 0.7), (1.0, 0.9, 0.9), (5.0, 0.55, 0.55)])
-def test_both_cubes_lie_around_the_place_and_measure_what_they_should(
+def test_cubes_lie_around_the_place_and_measure_what_they_should(
     axis: int, spacing: tuple[float, float, float]
 ) -> None:
     volume = ramp(axis, spacing)
     middle = np.array(volume.hu.shape) // 2
-    for cube, scale in zip(views_of(volume).cubes(middle), (FINE, COARSE), strict=True):
+    views = views_of(volume)
+    for cube, scale in zip((*views.cubes(middle), views.close(middle)), (FINE, COARSE, CLOSE), strict=True):
         assert cube.shape == (scale.points,) * 3
         assert abs(cube.mean()) < 1.5  # less than a mm off
         assert np.ptp(cube) == pytest.approx(2 * (scale.points - 1) * scale.step_mm, rel=0.03)

@@ -154,6 +154,26 @@ def test_what_is_certain_is_not_held_to_the_likeness_of_a_cosine_of_one() -> Non
     assert further.all()
 
 
+def test_a_close_look_adds_to_what_is_seen_and_nothing_to_what_ranks() -> None:
+    loaded, views, places = by_chance(), views_of(OnlyVolume().volume), [(15, 30, 20), (12, 20, 40)]
+    usual = loaded.look(views, places)
+    assert np.array_equal(loaded.look(views, places, is_close=True).vectors, usual.vectors)  # has learnt nothing yet
+    with torch.no_grad():
+        loaded.network.get_parameter("close.out.weight").normal_()
+    close = loaded.look(views, places, is_close=True)
+    assert not np.allclose(close.vectors, usual.vectors, atol=0.01)
+    assert np.array_equal(close.head, usual.head)
+    assert np.array_equal(loaded.look(views, places).vectors, usual.vectors)
+
+
+def test_a_network_without_a_close_look_selects_by_what_it_has(tmp_path: Path) -> None:
+    vocabulary, file = of_wordings(), tmp_path / "encoder.safetensors"
+    save(clip.build(clip.Config(len(vocabulary.words), close_widths=None), 0), vocabulary, file)
+    loaded, views = load(file), views_of(OnlyVolume().volume)
+    close, usual = (loaded.look(views, [(15, 30, 20)], is_close=is_close) for is_close in (True, False))
+    assert np.array_equal(close.vectors, usual.vectors)
+
+
 def test_what_was_seen_goes_with_its_scene(tmp_path: Path) -> None:
     save(by_chance().network, by_chance().vocabulary, tmp_path / "encoder.safetensors")
     ways, scene = scorers(tmp_path / "encoder.safetensors"), OnlyVolume()

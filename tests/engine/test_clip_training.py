@@ -1,5 +1,6 @@
 """A run of the encoder: what it is marked on, that it learns, and that it can be cut off."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,8 @@ def losses_of(folder: Path) -> list[float]:
 
 def marked(likeness: torch.Tensor, verdicts: torch.Tensor, nodules: torch.Tensor) -> torch.Tensor:
     """Mark what the words say; everything else is even."""
-    said = Said(
-        likeness, torch.zeros_like(likeness), torch.tensor(0.0), *(torch.zeros(len(likeness)) for _ in range(2))
-    )
+    even, head = torch.zeros_like(likeness), torch.zeros(len(likeness))
+    said = Said(likeness, even, even, torch.tensor(0.0), head, head)
     return losses(said, verdicts, nodules, torch.ones(verdicts.shape[1]), 1.0).text
 
 
@@ -186,6 +186,30 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, fe
     assert losses_of(parts) == losses_of(whole)
     with_whole = checkpoints.read(whole)["average"]
     assert all(torch.equal(value, with_whole[name]) for name, value in again.average.state_dict().items())
+
+
+def test_the_close_look_can_learn_alone_and_what_ranks_stays(places: Places, few: Places, tmp_path: Path) -> None:
+    first, then = tmp_path / "first", tmp_path / "then"
+    first.mkdir()
+    then.mkdir()
+    train(begun(PLAN), places, Judged(few), first, lambda told: None)
+    plan = replace(PLAN, only_close=True)
+    run = runs.begin(plan, of_wordings(), first)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    train(run, places, Judged(few), then, lambda told: None)
+    for network in (run.network, run.average):
+        changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+        assert "close.out.weight" in changed
+        assert all(name.startswith("close.") for name in changed)
+
+
+def test_a_run_without_a_close_look_can_be_begun_with(tmp_path: Path) -> None:
+    runs.write(begun(PLAN), tmp_path, checkpoints.BEST)
+    state = checkpoints.read(tmp_path, checkpoints.BEST)
+    state["average"] = {name: value for name, value in state["average"].items() if not name.startswith("close.")}
+    checkpoints.write(state, tmp_path, checkpoints.BEST)
+    network = runs.begin(PLAN, of_wordings(), tmp_path).network
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in state["average"].items())
 
 
 def stop_after(step: int):  # type: ignore[no-untyped-def]

@@ -92,13 +92,11 @@ def test_precision_and_recall_count_what_was_meant_and_what_was_selected() -> No
 class Asking:
     """Stands for a scorer: ranks all alike, and selects by size and place alone."""
 
-    encoder = property(lambda self: self)
-
     def score(self, scene, candidates):  # type: ignore[no-untyped-def]
         return np.zeros(len(candidates))
 
-    def look(self, views, centres, *, is_thorough):  # type: ignore[no-untyped-def]
-        return Seen(np.zeros((len(centres), 1)), np.zeros(len(centres)))
+    def closely(self, views, findings):  # type: ignore[no-untyped-def]
+        return Seen(np.zeros((len(findings), 1)), np.zeros(len(findings)))
 
     def chosen(self, seen, findings: list[Described], prompt):  # type: ignore[no-untyped-def]
         return [Selected(0.0, True, prompt.allows(each.diameter_mm, each.location)) for each in findings]

@@ -119,6 +119,11 @@ def test_a_lung_that_is_not_there_cannot_be_left_out(smoke: Path, capsys: pytest
     assert "none of the training lungs" in capsys.readouterr().err
 
 
+def test_the_close_look_cannot_learn_alone_on_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "encoder", "--work", str(tmp_path), "--only-close"]) == 2
+    assert "--only-close: needs --start-from" in capsys.readouterr().err
+
+
 @needs_data
 @pytest.mark.slow
 def test_places_of_another_split_are_refused(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:

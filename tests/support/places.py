@@ -7,7 +7,7 @@ import numpy as np
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Facts, Ratings
-from ai_engine.clip.patches import COARSE, FINE, Scale, packed
+from ai_engine.clip.patches import CLOSE, COARSE, FINE, Scale, packed
 from ai_engine.domain import NoduleType
 from ai_engine.training.encoder.places import MARGIN, Place, PlaceFiles, Places
 
@@ -20,13 +20,13 @@ def place(kind: str, seed: int, lung: str = "site-a", nodule_type: NoduleType = 
     rng = np.random.default_rng(seed)
     radius = rng.uniform(3, 6)
     body = None if kind == "sham" else (radius, kind == "candidate", _HU[nodule_type])
-    fine, coarse = (packed(_cube(scale, body, rng)) for scale in (FINE, COARSE))
+    fine, coarse, close = (packed(_cube(scale, body, rng)) for scale in (FINE, COARSE, CLOSE))
     told: dict[str, Any] = {"kind": kind, "diameter_mm": 2 * radius}
     if kind == "nodule":
         told["patient_id"] = "LIDC-IDRI-0301"
     if kind == "candidate":
         told["centre_krc"] = [float(seed), 0.0, 0.0]
-    return Place(fine, coarse, _facts(kind, nodule_type, 2 * radius), lung, told)
+    return Place(fine, coarse, close, _facts(kind, nodule_type, 2 * radius), lung, told)
 
 
 def some_places(folder: Path, lungs: tuple[str, ...] = ("site-a", "site-b"), n: int = 12) -> Places:

@@ -38,7 +38,7 @@ class Batch:
 
     Attributes
     ----------
-    fine, coarse : (b, 3, k, r, c) float32
+    fine, coarse, close : (b, 3, k, r, c) float32
     words : (m, LONGEST) int64
         Sentences, each once.
     claims : (m, n) float32
@@ -57,6 +57,7 @@ class Batch:
 
     fine: Tensor
     coarse: Tensor
+    close: Tensor
     words: Tensor
     claims: Tensor
     verdicts: Tensor
@@ -81,7 +82,7 @@ def batch_of(pool: Pool, plan: Plan, vocabulary: Vocabulary, step: int) -> Batch
     if plan.text == Text.SHUFFLED:
         dealt = plan.rng(step, plan.batch + 1).permutation(len(said))
         verdicts, true = verdicts[:, dealt], [said[i] for i in dealt]
-    fine, coarse = (shown(np.stack([pair[i] for pair in cubes])) for i in range(2))
+    fine, coarse, close = (shown(np.stack(scale)) for scale in zip(*cubes, strict=True))
     words = torch.from_numpy(vocabulary.encode([sentence.text for sentence in said]))
     nodules = torch.tensor([float(place.facts.is_nodule) for place in places])
     weights = torch.tensor([_ASKED_WEIGHT if _is_asked(sentence) else 1.0 for sentence in said])
@@ -91,6 +92,7 @@ def batch_of(pool: Pool, plan: Plan, vocabulary: Vocabulary, step: int) -> Batch
     return Batch(
         fine,
         coarse,
+        close,
         words,
         claims_of(said),
         torch.from_numpy(verdicts),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Ratings
@@ -71,7 +72,7 @@ def of_composite(
     for cut in _cuts(Lung(volume), at, composite.diameter_mm, variation, rng):
         facts = planted.facts(cut.volume, cut.together, cut.stretch_krc)
         diameter_mm = composite.diameter_mm * float(cut.stretch_krc[1:].mean())
-        yield Place(cut.fine, cut.coarse, facts, composite.lung, {**told, "diameter_mm": diameter_mm})
+        yield Place(**cut.cubes, facts=facts, lung=composite.lung, told={**told, "diameter_mm": diameter_mm})
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +114,14 @@ def of_negative(
     told = {"kind": "candidate", "diameter_mm": negative.diameter_mm, "centre_krc": list(negative.centre_krc)}
     facts = clip_facts.of_structure(negative.structure)
     for cut in _cuts(lung, np.array(negative.centre_krc), negative.diameter_mm, variation, rng):
-        yield Place(cut.fine, cut.coarse, facts, name, told)
+        yield Place(**cut.cubes, facts=facts, lung=name, told=told)
 
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
     """One cut: out of a volume with ``together`` slices averaged into one, taken to be larger by ``stretch_krc``."""
 
-    fine: np.ndarray
-    coarse: np.ndarray
+    cubes: dict[str, NDArray[np.uint8]]
     volume: CtVolume
     together: int
     stretch_krc: FloatArray
@@ -148,7 +148,8 @@ def _cuts(
             stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH) + rng.uniform(-_SQUEEZE, _SQUEEZE, 3))
             middle = middle + _off_mm(diameter_mm, rng) / np.array(views.volume.spacing_krc_mm)
         fine, coarse = views.cubes(middle, MARGIN, stretch)
-        yield _Cut(packed(fine), packed(coarse), views.volume, n, stretch)
+        cubes = {"fine": fine, "coarse": coarse, "close": views.close(middle, MARGIN, stretch)}
+        yield _Cut({name: packed(cube) for name, cube in cubes.items()}, views.volume, n, stretch)
 
 
 def _off_mm(diameter_mm: float, rng: np.random.Generator) -> FloatArray:

@@ -48,10 +48,10 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     step, plan = run.step, run.plan
     prepare(run, progress)
     batch = batch_of(pool, plan, run.vocabulary, step)
-    run.network.train()
+    run.wake()
     with torch.autocast("cpu", torch.bfloat16):
-        images, head = run.network.images(batch.fine, batch.coarse)
-    said = _said(run, batch, images.float(), head.float())
+        images, head, closely = (each.float() for each in run.network.looks(batch.fine, batch.coarse, batch.close))
+    said = _said(run, batch, images, head, closely)
     parts = losses(said, batch.verdicts, batch.nodules, batch.weights, 0.0 if plan.text == Text.NONE else 1.0)
     run.optimiser.zero_grad(set_to_none=True)
     parts.total.backward()
@@ -63,13 +63,14 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     return parts
 
 
-def _said(run: Run, batch: Batch, images: Tensor, head: Tensor) -> Said:
+def _said(run: Run, batch: Batch, images: Tensor, head: Tensor, closely: Tensor) -> Said:
     """Hold sentences and their claims against images; claims are moved by images alone, sentences by both."""
     words, claims = run.network.sentences(batch.words), run.anchors(batch.claims)
     apart = (1 - (words * claims.detach()).sum(1)).mean()
     likeness = run.network.likeness(images, words)
     score = score_of(likeness, batch.says_nodule, batch.says_none)
-    return Said(likeness, run.network.likeness(images, claims), apart, head, score)
+    by_claims, from_near = run.network.likeness(images, claims), run.network.likeness(closely, words)
+    return Said(likeness, by_claims, from_near, apart, head, score)
 
 
 def _look(run: Run, judged: Judged, folder: Path, log: journal.Journal) -> None:

@@ -29,8 +29,8 @@ class Said:
 
     Attributes
     ----------
-    likeness, by_claims : (b, m) float
-        Logits, by the vectors of sentences, and by those of their claims (``anchors``).
+    likeness, by_claims, closely : (b, m) float
+        Logits, by the vectors of sentences, and by those of their claims (``anchors``); by sentences from near.
     apart : float
         1 - cosine of the two vectors of a sentence, mean over sentences.
     head, score : (b,) float
@@ -39,6 +39,7 @@ class Said:
 
     likeness: Tensor
     by_claims: Tensor
+    closely: Tensor
     apart: Tensor
     head: Tensor
     score: Tensor
@@ -50,6 +51,7 @@ class Losses:
 
     text: Tensor
     claims: Tensor
+    closely: Tensor
     apart: Tensor
     head: Tensor
     score: Tensor
@@ -58,12 +60,12 @@ class Losses:
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        by_text = self.text + self.claims + APART_WEIGHT * self.apart + SCORE_WEIGHT * self.score
+        by_text = self.text + self.claims + self.closely + APART_WEIGHT * self.apart + SCORE_WEIGHT * self.score
         return self.text_weight * by_text + HEAD_WEIGHT * self.head
 
     def as_json(self) -> dict[str, float]:
         """Say the parts as numbers."""
-        names = ("text", "claims", "apart", "head", "score")
+        names = ("text", "claims", "closely", "apart", "head", "score")
         parts = {"loss": self.total, **{name: getattr(self, name) for name in names}}
         return {name: round(float(value.detach()), 6) for name, value in parts.items()}
 
@@ -87,10 +89,11 @@ def losses(said: Said, verdicts: Tensor, nodules: Tensor, weights: Tensor, text_
         ((verdicts == -1) & is_nodule, FALSE_NODULES_WEIGHT),
         ((verdicts == -1) & ~is_nodule, 1.0),
     )
-    text, claims = (_balanced(logits, groups, weights) for logits in (said.likeness, said.by_claims))
+    every = (said.likeness, said.by_claims, said.closely)
+    text, claims, closely = (_balanced(logits, groups, weights) for logits in every)
     halves = ((is_nodule, 1.0), (~is_nodule, 1.0))
     head, score = (_balanced(logits[:, None], halves, torch.ones(1)) for logits in (said.head, said.score))
-    return Losses(text, claims, said.apart, head, score, text_weight)
+    return Losses(text, claims, closely, said.apart, head, score, text_weight)
 
 
 def score_of(likeness: Tensor, says_nodule: Tensor, says_none: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.clip.facts import Attribute, Facts
-from ai_engine.clip.patches import COARSE, FINE
+from ai_engine.clip.patches import CLOSE, COARSE, FINE, Scale
 
 # Grid points kept on each side for shifts.
 MARGIN = 2
+SCALES: dict[str, Scale] = {"fine": FINE, "coarse": COARSE, "close": CLOSE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Place:
 
     Attributes
     ----------
-    fine, coarse : (k, r, c) uint8
+    fine, coarse, close : (k, r, c) uint8
         ``patches.packed``, with ``MARGIN`` on each side.
     facts : Facts
     lung : str
@@ -38,6 +39,7 @@ class Place:
 
     fine: NDArray[np.uint8]
     coarse: NDArray[np.uint8]
+    close: NDArray[np.uint8]
     facts: Facts
     lung: str
     told: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True)
 class PlaceFiles:
-    """A folder of places, three files per series; ``NAME.json`` is written last and says that they are whole."""
+    """A folder of places, four files per series; ``NAME.json`` is written last and says that they are whole."""
 
     folder: Path
 
@@ -66,8 +68,8 @@ class PlaceFiles:
     def write(self, lung: str, places: Sequence[Place], made_from: dict[str, Any]) -> None:
         """Write the places of one series."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, points in (("fine", FINE.points), ("coarse", COARSE.points)):
-            shape = (0, *([points + 2 * MARGIN] * 3))
+        for name, scale in SCALES.items():
+            shape = (0, *([scale.points + 2 * MARGIN] * 3))
             cubes = [getattr(place, name) for place in places]
             np.save(self._named(lung, f"{name}.npy"), np.stack(cubes) if cubes else np.empty(shape, np.uint8))
         values = [{"facts": dict(place.facts.values), **place.told} for place in places]
@@ -81,8 +83,8 @@ class PlaceFiles:
 
     def _read(self, path: Path) -> "Series":
         told = json.loads(path.read_text(encoding="utf-8"))
-        fine, coarse = (np.load(self._named(told["lung"], f"{name}.npy"), mmap_mode="r") for name in ("fine", "coarse"))
-        return Series(told["lung"], fine, coarse, tuple(told["places"]))
+        cubes = {name: np.load(self._named(told["lung"], f"{name}.npy"), mmap_mode="r") for name in SCALES}
+        return Series(told["lung"], cubes, tuple(told["places"]))
 
     def _named(self, lung: str, suffix: str) -> Path:
         return self.folder / f"{lung.replace('/', '--')}.{suffix}"
@@ -90,11 +92,10 @@ class PlaceFiles:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The places of one series, still on disk: (n, k, r, c) uint8 twice, and the other values of each."""
+    """The places of one series, still on disk: (n, k, r, c) uint8 for each scale, and the other values of each."""
 
     lung: str
-    fine: NDArray[np.uint8]
-    coarse: NDArray[np.uint8]
+    cubes: dict[str, NDArray[np.uint8]]
     values: tuple[dict[str, Any], ...]
 
     @property
@@ -105,7 +106,8 @@ class Series:
     def place(self, i: int) -> Place:
         """Read one place."""
         told = {name: value for name, value in self.values[i].items() if name != "facts"}
-        return Place(self.fine[i], self.coarse[i], self.facts(i), self.lung, told)
+        cubes = {name: cubes[i] for name, cubes in self.cubes.items()}
+        return Place(**cubes, facts=self.facts(i), lung=self.lung, told=told)
 
     def facts(self, i: int) -> Facts:
         """Say what is known of one place."""

@@ -30,6 +30,8 @@ class Plan(Schedule):
         Of the places without a nodule.
     held_out : tuple of str
         Patients whose lungs the run does not see.
+    only_close : bool
+        Whether the close look learns alone, on what the rest has learnt before: how candidates are scored stays.
     """
 
     batch: int = 48
@@ -40,6 +42,7 @@ class Plan(Schedule):
     sham_share: float = 0.1
     text: str = Text.TRUE
     held_out: tuple[str, ...] = ()
+    only_close: bool = False
     validate_every: int = 200
 
     def as_json(self) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from ai_engine.training.checkpoints import LATEST
 from ai_engine.training.encoder.anchors import Anchors
 from ai_engine.training.encoder.plan import LENGTH, Plan
 
+# Of ``network.Encoder``.
+_CLOSE = "close"
+
 
 @dataclass
 class Run:
@@ -35,6 +38,11 @@ class Run:
     curve: list[dict[str, Any]] = field(default_factory=list)
     first_losses: list[float] = field(default_factory=list)
     hardness: dict[str, Tensor] = field(default_factory=dict)
+
+    def wake(self) -> None:
+        """Make ready to learn; what does not learn sees as it will when it is asked."""
+        for name, part in self.network.named_children():
+            part.train(name == _CLOSE or not self.plan.only_close)
 
     def follow(self) -> None:
         """Move the average towards the weights; what batch normalisation counts is taken over."""
@@ -71,12 +79,21 @@ def begin(plan: Plan, vocabulary: Vocabulary, start: Path | None = None) -> Run:
     if start is not None:
         state = checkpoints.read(start, checkpoints.BEST)
         _check_words(state, vocabulary, start)
-        network.load_state_dict(state["average"])
+        _begin_with(network, state["average"])
         anchors.load_state_dict(state["anchors"])
+    if plan.only_close:
+        network.requires_grad_(False)
+        network.get_submodule(_CLOSE).requires_grad_(True)
+        anchors.requires_grad_(False)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Run(
-        plan, vocabulary, network, average, anchors, checkpoints.optimiser_of(plan, network, anchors.parameters())
-    )
+    learning = [value for value in anchors.parameters() if value.requires_grad]
+    return Run(plan, vocabulary, network, average, anchors, checkpoints.optimiser_of(plan, network, learning))
+
+
+def _begin_with(network: clip.Encoder, weights: dict[str, Tensor]) -> None:
+    """Take weights over; those of a network without a close look leave it as it begins."""
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(f"{_CLOSE}.")}
+    network.load_state_dict(own | weights)
 
 
 def write(run: Run, folder: Path, name: str = LATEST) -> None:
@@ -129,7 +146,7 @@ def export(folder: Path, name: str, facts: dict[str, Any], to: Path) -> dict[str
     state = checkpoints.read(folder, name)
     vocabulary = Vocabulary(tuple(state["words"]))
     network = clip.build(clip.Config(len(vocabulary.words)), seed=0)
-    network.load_state_dict(state["average"])
+    _begin_with(network, state["average"])
     save(network, vocabulary, to)
     return {
         "size": to.stat().st_size,

@@ -11,7 +11,7 @@ from ai_engine.clip.facts import YES, Attribute, Claim
 from ai_engine.clip.loading import Loaded, Seen, shown
 from ai_engine.domain import FloatArray, NoduleType
 from ai_engine.training.encoder.augment import plain
-from ai_engine.training.encoder.places import Place, Places
+from ai_engine.training.encoder.places import Places
 
 FALSE_POSITIVES = (1.0, 2.0, 4.0, 8.0)
 _LARGER_MM = 6.0
@@ -40,7 +40,8 @@ class Validation:
     sensitivity_head : float
         Mean over the same numbers of false positives, by the head.
     told_apart : dict
-        What prompts choose by (solid, ..., calcified) -> how well held-out paraphrases tell it, among nodules.
+        What prompts choose by (solid, ..., calcified) -> how well held-out paraphrases tell it, among nodules, from
+        near.
     """
 
     auc: float
@@ -116,7 +117,7 @@ class Judged:
 
     def validate(self, loaded: Loaded) -> Validation:
         """Judge an encoder."""
-        seen = self._seen(loaded)
+        seen, closely = self._seen(loaded)
         ensembles = ensembles_of(loaded)
         nodule, other = self._kinds == "nodule", self._kinds == "candidate"
         by_text, by_head = (scores(loaded, ensembles, seen, by) for by in (By.TEXT, By.HEAD))
@@ -130,20 +131,21 @@ class Judged:
             sensitivity_from_6_mm=_above(by_text[larger], thresholds),
             thresholds=thresholds,
             sensitivity_head=float(np.mean([np.mean(by_head[nodule] > at) for at in by_head_at])),
-            told_apart=self._told_apart(loaded, seen.vectors[nodule], nodule),
+            told_apart=self._told_apart(loaded, closely[nodule], nodule),
         )
 
-    def _seen(self, loaded: Loaded) -> Seen:
+    def _seen(self, loaded: Loaded) -> tuple[Seen, FloatArray]:
+        """Look at all places: what is seen of them, and their vectors from near."""
         import torch  # noqa: PLC0415
 
-        vectors, heads = [], []
+        looks = []
         for i in range(0, len(self._places), _AT_ONCE):
-            fine, coarse = _stacked(self._places[i : i + _AT_ONCE])
+            cubes = zip(*(plain(place) for place in self._places[i : i + _AT_ONCE]), strict=True)
             with torch.no_grad():
-                vector, head = loaded.network.images(shown(fine), shown(coarse))
-            vectors.append(vector.double().numpy())
-            heads.append(head.double().numpy())
-        return Seen(np.concatenate(vectors), np.concatenate(heads))
+                look = loaded.network.looks(*(shown(np.stack(scale)) for scale in cubes))
+            looks.append([each.double().numpy() for each in look])
+        vectors, head, closely = (np.concatenate(each) for each in zip(*looks, strict=True))
+        return Seen(vectors, head), closely
 
     def _thresholds(self, others: FloatArray) -> dict[str, float]:
         """Score above which so many of the others lie for each scan."""
@@ -163,11 +165,6 @@ class Judged:
 
 def _above(scored: FloatArray, thresholds: dict[str, float]) -> dict[str, float]:
     return {name: round(float(np.mean(scored > at)), 4) if len(scored) else 0.0 for name, at in thresholds.items()}
-
-
-def _stacked(places: list[Place]) -> tuple[np.ndarray, np.ndarray]:
-    cubes = [plain(place) for place in places]
-    return np.stack([fine for fine, _ in cubes]), np.stack([coarse for _, coarse in cubes])
 
 
 def _apart(loaded: Loaded, vectors: FloatArray, truth: np.ndarray, claim: Claim) -> ToldApart:
