@@ -95,7 +95,7 @@ def train_one(
 
 
 def _started_from(start: Path | None, places: Mapping[str, int]) -> dict[str, Any]:
-    """Tell of the run that one begins with; refuse it if it learnt in a lung that is left out now."""
+    """Tell of the run that one begins with, and of that before; refuse it if it learnt in a lung left out now."""
     if start is None:
         return {}
     begun = json.loads((start / _BEGUN).read_text(encoding="utf-8")) if (start / _BEGUN).is_file() else {}
@@ -103,7 +103,9 @@ def _started_from(start: Path | None, places: Mapping[str, int]) -> dict[str, An
     seen = sorted(begun["places"]["training"])
     if more := [lung for lung in seen if lung not in places]:
         raise TrainingError(f"the run in {start} learnt in {', '.join(more)}, which this one leaves out")
-    return {"started_from": {"lungs": seen, "plan": state["plan"], "steps": state["step"], "commit": begun["commit"]}}
+    before = {name: begun[name] for name in ("started_from",) if name in begun}
+    told = {"lungs": seen, "plan": state["plan"], "steps": state["step"], "commit": begun["commit"], **before}
+    return {"started_from": told}
 
 
 def _check_same_places(folder: Path, told: dict[str, Any]) -> None:

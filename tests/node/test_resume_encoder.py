@@ -20,7 +20,7 @@ from tests.support.places import some_places
 
 def arguments(work: Path, **other: object) -> argparse.Namespace:
     asked = {"work": work, "text": "true", "seed": 1, "smoke": True, "steps": 2, "hours": None}
-    return argparse.Namespace(**(asked | other))
+    return argparse.Namespace(only_close=False, **(asked | other))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,18 @@ def test_a_run_begins_with_another_that_left_out_the_same_lungs(tmp_path: Path, 
             assert torch.equal(value, best[part][name]), name
     told = json.loads((tmp_path / "other" / "encoder" / "begun.json").read_text())
     assert told["started_from"]["lungs"] == ["site-a"]
+
+
+def test_a_run_names_every_run_before_it(tmp_path: Path, places: Places) -> None:
+    works = [tmp_path / name for name in ("first", "second", "third")]
+    start = None
+    for work in works:
+        train_one(arguments(work), places, places, (), start)
+        start = work / "encoder"
+    begun = [json.loads((work / "encoder" / "begun.json").read_text()) for work in works]
+    assert "started_from" not in begun[0]
+    assert "started_from" not in begun[1]["started_from"]
+    assert begun[2]["started_from"]["started_from"] == begun[1]["started_from"]
 
 
 def test_a_run_that_was_cut_off_goes_on_without_the_one_that_it_began_with(tmp_path: Path, places: Places) -> None:
