@@ -118,12 +118,16 @@ def proposed(exam: Exam, proposer: Proposer) -> Proposed:
 
 def judged(exam: Exam, found: Proposed, scorers: Mapping[str, Scorer]) -> dict[str, Searched]:
     """Score the candidates of a scan with every scorer, merge them (``merging``) and match them."""
-    results = {}
-    for name, scorer in scorers.items():
-        scored = with_scores(found.candidates, scorer.score(found.scene, found.candidates))
-        kept = merged(scored, exam.volume.spacing_krc_mm)
-        results[name] = matched(exam, kept, [each.score for each in kept])
-    return results
+    return {
+        name: ranked(exam, found.candidates, scorer.score(found.scene, found.candidates))
+        for name, scorer in scorers.items()
+    }
+
+
+def ranked(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> Searched:
+    """Merge candidates by their scores, as the node does, and match them."""
+    kept = merged(with_scores(candidates, scores), exam.volume.spacing_krc_mm)
+    return matched(exam, kept, [each.score for each in kept])
 
 
 def matched(exam: Exam, candidates: Sequence[Candidate], scores: ArrayLike) -> Searched:

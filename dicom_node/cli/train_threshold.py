@@ -5,7 +5,8 @@ That score is 0.5 for every encoder: what is fixed is the logit which becomes 0.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,13 @@ from dicom_node.cli.trained_lungs import trained_in
 from dicom_node.errors import NodeError
 
 if TYPE_CHECKING:
+    from ai_engine.domain import Candidate, FloatArray
     from ai_engine.evaluation.detection import Exam, Proposed
     from ai_engine.evaluation.froc import Searched
+
+    # A zero -> the validation scans as they are searched with it: what scores 0.5 decides which places are one.
+    Scans = Callable[[float], Sequence[Searched]]
+    _Scored = tuple[Exam, Sequence[Candidate], FloatArray]
 
 # The score that a threshold becomes.
 _THRESHOLD = 0.5
@@ -69,13 +75,13 @@ def _fix(path: Path, data: Path, per_scan: float) -> None:
     print(f"{beside}: {told['detection']}")
 
 
-def fixed(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str, Any]:
+def fixed(searched: "dict[str, Scans]", per_scan: float) -> dict[str, Any]:
     """Return what ``ai_engine.clip.weights`` reads: the rate of the text, and every zero.
 
     Parameters
     ----------
     searched : dict
-        What ranked (``ensembles.By``) -> the validation scans, scored with a zero of 0.
+        What ranked (``ensembles.By``) -> the validation scans, by the zero that they are scored with.
     per_scan : float
         No more false positives than this, on average.
 
@@ -85,24 +91,33 @@ def fixed(searched: "dict[str, list[Searched]]", per_scan: float) -> dict[str, A
         So few false positives in so few scans are less than one.
     """
     points = {name: _point(scans, per_scan) for name, scans in searched.items()}
-    _, rate = points[By.TEXT]
-    zeros = {name: zero for name, (zero, _) in points.items()}
-    n_scans = len(searched[By.TEXT])
+    _, rate, n_scans = points[By.TEXT]
+    zeros = {name: zero for name, (zero, _, _) in points.items()}
     return {"threshold": _THRESHOLD, "false_positives_per_scan": round(rate, 3), "scans": n_scans, "zeros": zeros}
 
 
-def _point(searched: "Sequence[Searched]", per_scan: float) -> tuple[float, float]:
-    """Return a logit between what is reported and what is not, and how many false positives per scan it gives."""
+def _point(scans: "Scans", per_scan: float) -> tuple[float, float, int]:
+    """Return the logit that becomes 0.5, how many false positives per scan score that much, and how many scans."""
+    zero = _between(scans(0.0), per_scan)
+    while True:
+        searched = scans(zero)
+        rate = sum(score >= _THRESHOLD for scan in searched for score in scan.false_positives) / len(searched)
+        if rate <= per_scan:
+            return zero, rate, len(searched)
+        # with this zero places hang together otherwise, and there are more
+        zero += _between(searched, per_scan)
+
+
+def _between(searched: "Sequence[Searched]", per_scan: float) -> float:
+    """Return a logit between what is reported and what is not."""
     from ai_engine.evaluation.froc import curve  # noqa: PLC0415 - not to slow other commands down
 
-    found = curve(searched)
-    threshold, _ = found.at(per_scan)
+    threshold, _ = curve(searched).at(per_scan)
     if threshold == float("inf"):
         raise NodeError(f"{per_scan:g} false positives per scan cannot be told in {len(searched)} scans")
-    _, rate = found.point(threshold)
     scores = np.array([score for scan in searched for score in scan.false_positives])
     below = scores[scores < threshold].max(initial=0.0)
-    return float(np.mean(_logits(np.array([threshold, below])))), rate
+    return float(np.mean(_logits(np.array([threshold, below]))))
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:
@@ -111,17 +126,23 @@ def _logits(scores: np.ndarray) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
-def _searched(path: Path, data: Path) -> "dict[str, list[Searched]]":
+def _searched(path: Path, data: Path) -> "dict[str, Scans]":
     """Search the validation lungs, none of which the weights may have been trained in."""
     from ai_engine.clip.scorer import scorers  # noqa: PLC0415 - torch takes seconds to import
-    from ai_engine.evaluation.detection import judged  # noqa: PLC0415
 
     seen, ways = trained_in(path), scorers(path, {})
-    found: dict[str, list[Searched]] = {name: [] for name in ways}
+    found: dict[str, list[_Scored]] = {name: [] for name in ways}
     for exam, proposed in _exams(data, seen):
-        for name, scan in judged(exam, proposed, ways).items():
-            found[name].append(scan)
-    return found
+        for name, way in ways.items():
+            scores = np.asarray(way.score(proposed.scene, proposed.candidates))
+            found[name].append((exam, proposed.candidates, _logits(scores)))
+    return {name: partial(_with_zero, scored) for name, scored in found.items()}
+
+
+def _with_zero(scored: "Sequence[_Scored]", zero: float) -> "list[Searched]":
+    from ai_engine.evaluation.detection import ranked  # noqa: PLC0415 - not to slow other commands down
+
+    return [ranked(exam, candidates, 1 / (1 + np.exp(zero - logits))) for exam, candidates, logits in scored]
 
 
 def _exams(data: Path, seen: frozenset[str]) -> "Iterator[tuple[Exam, Proposed]]":
