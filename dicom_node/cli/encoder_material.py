@@ -46,7 +46,7 @@ _PROPOSERS = {
     Split.TRAINING: Proposer(solid=1000, ground_glass=300, small_ground_glass=400, mass=150),
     Split.VALIDATION: Proposer(),
 }
-_SMOKE = {"composites": 12, "more": 2, "validation": 8, "negatives": 60}
+_SMOKE = {"composites": 12, "more": 1, "validation": 8, "negatives": 60}
 
 
 @dataclass(frozen=True)
