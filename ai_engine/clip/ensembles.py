@@ -65,13 +65,13 @@ def scores(loaded: "Loaded", ensembles: Ensembles, seen: "Seen", by: By = By.TEX
     that becomes 0.5.
     """
     if by is By.HEAD:
-        return _sigmoid(seen.head - zero)
+        return sigmoid(seen.head - zero)
     words = ensembles.shuffled() if by is By.SHUFFLED else ensembles
     nodule = loaded.likeness(seen.vectors, words.nodule[None])[:, 0]
     others = loaded.likeness(seen.vectors, words.others)
     highest = others.max(axis=1, initial=-np.inf)
     soft = highest + np.log(np.exp(others - highest[:, None]).mean(axis=1))
-    return _sigmoid(nodule - soft - zero)
+    return sigmoid(nodule - soft - zero)
 
 
 def _mean(vectors: FloatArray) -> FloatArray:
@@ -79,5 +79,6 @@ def _mean(vectors: FloatArray) -> FloatArray:
     return np.asarray(mean / np.linalg.norm(mean))
 
 
-def _sigmoid(x: FloatArray) -> FloatArray:
+def sigmoid(x: FloatArray) -> FloatArray:
+    """Turn logits into scores, 0 to 1."""
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -60, 60))))

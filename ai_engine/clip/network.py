@@ -160,12 +160,12 @@ class Profile(nn.Module):
 class CloseLook(nn.Module):
     """What a close cube adds to the vector of a place; nothing to begin with."""
 
-    def __init__(self, widths: tuple[int, int, int], n_joined: int, dimension: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], n_joined: int, config: Config) -> None:
         super().__init__()
         n_seen = (2 + len(_BEGIN_WITHIN)) * widths[2]
         self.tower = Tower(widths, CLOSE.points)
-        self.joined = nn.Sequential(nn.Dropout(0.1), nn.Linear(n_seen + n_joined, n_joined), nn.ReLU())
-        self.out = nn.Linear(n_joined, dimension)
+        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen + n_joined, n_joined), nn.ReLU())
+        self.out = nn.Linear(n_joined, config.dimension)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -211,7 +211,7 @@ class Encoder(nn.Module):
         self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
         self.image_out = nn.Linear(n_joined, config.dimension)
         widths = config.close_widths
-        self.close = None if widths is None else CloseLook(widths, n_joined, config.dimension)
+        self.close = None if widths is None else CloseLook(widths, n_joined, config)
         self.certainty = nn.Linear(n_joined, 1)
         nn.init.zeros_(self.certainty.weight)
         nn.init.constant_(self.certainty.bias, _BEGIN_CERTAIN)

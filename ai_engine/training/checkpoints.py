@@ -66,7 +66,8 @@ def begin(plan: Plan, network: nn.Module) -> Run:
 def optimiser_of(plan: Schedule, network: nn.Module, unpulled: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
     """AdamW; biases, norms, single tokens and what is given as ``unpulled`` are not pulled towards zero."""
     matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1] + list(unpulled)
+    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    others += [p for p in unpulled if p.requires_grad]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=plan.learning_rate)
 

@@ -103,7 +103,7 @@ def _started_from(start: Path | None, places: Mapping[str, int]) -> dict[str, An
     seen = sorted(begun["places"]["training"])
     if more := [lung for lung in seen if lung not in places]:
         raise TrainingError(f"the run in {start} learnt in {', '.join(more)}, which this one leaves out")
-    before = {name: begun[name] for name in ("started_from",) if name in begun}
+    before = {"started_from": begun["started_from"]} if "started_from" in begun else {}
     told = {"lungs": seen, "plan": state["plan"], "steps": state["step"], "commit": begun["commit"], **before}
     return {"started_from": told}
 
@@ -168,8 +168,12 @@ def plan_of(arguments: argparse.Namespace, begun: dict[str, Any] | None, held_ou
     asked = {name: getattr(arguments, name) for name in LENGTH if getattr(arguments, name) is not None}
     if begun is not None:
         asked = {name: begun[name] for name in LENGTH} | asked
-    chosen = {"seed": arguments.seed, "held_out": tuple(sorted(held_out)), "text": arguments.text}
-    chosen["only_close"] = arguments.only_close
+    chosen = {
+        "seed": arguments.seed,
+        "held_out": tuple(sorted(held_out)),
+        "text": arguments.text,
+        "only_close": arguments.only_close,
+    }
     if arguments.smoke:
         return Plan(**{**_SMOKE, **asked, **chosen})
     return Plan(**{**(asked or {"steps": _DEFAULT_STEPS}), **chosen})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ai_engine.clip import weights as encoder_weights
-from ai_engine.clip.ensembles import By
+from ai_engine.clip.ensembles import By, sigmoid
 from ai_engine.errors import WeightsError
 from dicom_node.cases.splits import LungUse, check_unseen
 from dicom_node.cli.options import Commands, add_data, data_of
@@ -98,10 +98,12 @@ def fixed(searched: "dict[str, Scans]", per_scan: float) -> dict[str, Any]:
 
 def _point(scans: "Scans", per_scan: float) -> tuple[float, float, int]:
     """Return the logit that becomes 0.5, how many false positives per scan score that much, and how many scans."""
+    from ai_engine.evaluation.froc import curve  # noqa: PLC0415 - not to slow other commands down
+
     zero = _between(scans(0.0), per_scan)
     while True:
         searched = scans(zero)
-        rate = sum(score >= _THRESHOLD for scan in searched for score in scan.false_positives) / len(searched)
+        _, rate = curve(searched).point(_THRESHOLD)
         if rate <= per_scan:
             return zero, rate, len(searched)
         # with this zero places hang together otherwise, and there are more
@@ -142,7 +144,7 @@ def _searched(path: Path, data: Path) -> "dict[str, Scans]":
 def _with_zero(scored: "Sequence[_Scored]", zero: float) -> "list[Searched]":
     from ai_engine.evaluation.detection import ranked  # noqa: PLC0415 - not to slow other commands down
 
-    return [ranked(exam, candidates, 1 / (1 + np.exp(zero - logits))) for exam, candidates, logits in scored]
+    return [ranked(exam, candidates, sigmoid(logits - zero)) for exam, candidates, logits in scored]
 
 
 def _exams(data: Path, seen: frozenset[str]) -> "Iterator[tuple[Exam, Proposed]]":

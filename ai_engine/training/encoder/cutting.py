@@ -16,7 +16,7 @@ from ai_engine.clip.facts import Ratings
 from ai_engine.clip.patches import Views, packed, views_of
 from ai_engine.composites import Background, Composite
 from ai_engine.domain import BoolArray, CtVolume, FloatArray
-from ai_engine.training.encoder.known import Planted
+from ai_engine.training.encoder.known import Planted, averaged
 from ai_engine.training.encoder.negatives import Negative
 from ai_engine.training.encoder.places import MARGIN, Place
 
@@ -71,8 +71,8 @@ def of_composite(
     told = {"kind": kind, "patient_id": composite.patient_id, "annotation_id": composite.annotation_id}
     for cut in _cuts(Lung(volume), at, composite.diameter_mm, variation, rng):
         facts = planted.facts(cut.volume, cut.together, cut.stretch_krc)
-        diameter_mm = composite.diameter_mm * float(cut.stretch_krc[1:].mean())
-        yield Place(**cut.cubes, facts=facts, lung=composite.lung, told={**told, "diameter_mm": diameter_mm})
+        told_of_cut = {**told, "diameter_mm": planted.diameter_mm(cut.stretch_krc)}
+        yield Place(**cut.cubes, facts=facts, lung=composite.lung, told=told_of_cut)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,7 @@ class Lung:
         return sorted(n for n in numbers if n > 1 and len(self.volume.hu) // n >= _FEWEST_SLICES)
 
     def _averaged(self, n: int) -> Views:
-        whole = len(self.volume.hu) // n * n
-        hu = np.rint(self.volume.hu[:whole].reshape(-1, n, *self.volume.hu.shape[1:]).mean(axis=1)).astype(np.int16)
+        hu = np.rint(averaged(self.volume.hu, n)).astype(np.int16)
         affine = self.volume.affine.copy()
         affine[:3, 0] *= n
         return views_of(CtVolume(hu, affine, self.volume.contrast))

@@ -5,8 +5,10 @@ edge, and a slice that holds half of a core looks like ground glass.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip.facts import Facts, Ratings
@@ -30,6 +32,10 @@ class Planted:
     outline: BoolArray
     ratings: Ratings | None
 
+    def diameter_mm(self, stretch_krc: FloatArray) -> float:
+        """Say how large the target is in a lung that is so many times larger."""
+        return self.composite.diameter_mm * float(stretch_krc[1:].mean())
+
     def facts(self, volume: CtVolume, together: int, stretch_krc: FloatArray) -> Facts:
         """Say what a cut shows.
 
@@ -43,8 +49,9 @@ class Planted:
         painted = self.composite.nodule_type
         if painted is None:
             return clip_facts.of_structure(None)
-        diameter_mm = self.composite.diameter_mm * float(stretch_krc[1:].mean())
-        outline, (k, r, c) = _averaged(self.outline, together), np.array(volume.spacing_krc_mm) * stretch_krc
+        diameter_mm = self.diameter_mm(stretch_krc)
+        # what at least half of a thick slice holds is within it
+        outline, (k, r, c) = averaged(self.outline, together) >= 0.5, np.array(volume.spacing_krc_mm) * stretch_krc
         spacing = (float(k), float(r), float(c))
         kind, calcium = None, False
         # of slices so thick that the nodule lies in a few, nobody can tell what it is made of
@@ -54,8 +61,7 @@ class Planted:
         return clip_facts.of_nodule(kind, diameter_mm, self.ratings, shows_calcium=calcium)
 
 
-def _averaged(mask: BoolArray, together: int) -> BoolArray:
-    """Mark where half of the slices averaged into one, or more, were marked; a last, incomplete one is dropped."""
-    whole = len(mask) // together * together
-    share: BoolArray = mask[:whole].reshape(-1, together, *mask.shape[1:]).mean(axis=1) >= 0.5
-    return share
+def averaged(slices: NDArray[Any], together: int) -> FloatArray:
+    """Average so many slices (k, r, c) into one; a last, incomplete one is dropped."""
+    whole = len(slices) // together * together
+    return np.asarray(slices[:whole].reshape(-1, together, *slices.shape[1:]).mean(axis=1))

@@ -86,8 +86,8 @@ def begin(plan: Plan, vocabulary: Vocabulary, start: Path | None = None) -> Run:
         network.get_submodule(_CLOSE).requires_grad_(True)
         anchors.requires_grad_(False)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    learning = [value for value in anchors.parameters() if value.requires_grad]
-    return Run(plan, vocabulary, network, average, anchors, checkpoints.optimiser_of(plan, network, learning))
+    optimiser = checkpoints.optimiser_of(plan, network, anchors.parameters())
+    return Run(plan, vocabulary, network, average, anchors, optimiser)
 
 
 def _begin_with(network: clip.Encoder, weights: dict[str, Tensor]) -> None:
