@@ -108,10 +108,9 @@ class Loaded:
 
         fine, coarse = (turned(cubes) for cubes in zip(*(views.cubes(place) for place in places), strict=True))
         with torch.no_grad():
-            if is_close:
-                _, head, vectors = self.network.looks(fine, coarse, turned([views.close(place) for place in places]))
-            else:
-                vectors, head = self.network.images(fine, coarse)
+            vectors, head = self.network.images(fine, coarse)
+            if is_close and self.network.close is not None:
+                vectors = self.network.close(fine, turned([views.close(place) for place in places]))
         return vectors.double().numpy(), head.double().numpy()
 
 

@@ -157,22 +157,37 @@ class Profile(nn.Module):
         return ranked[..., at].flatten(1)
 
 
-class CloseLook(nn.Module):
-    """What a close cube adds to the vector of a place; nothing to begin with."""
+class Looking(nn.Module):
+    """Makes a vector of what was seen: its length says how certain its direction is."""
 
-    def __init__(self, widths: tuple[int, int, int], n_joined: int, config: Config) -> None:
+    def __init__(self, n_seen: int, n_joined: int, config: Config) -> None:
         super().__init__()
-        n_seen = (2 + len(_BEGIN_WITHIN)) * widths[2]
-        self.tower = Tower(widths, CLOSE.points)
-        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen + n_joined, n_joined), nn.ReLU())
-        self.out = nn.Linear(n_joined, config.dimension)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
+        self.image_out = nn.Linear(n_joined, config.dimension)
+        self.certainty = nn.Linear(n_joined, 1)
+        nn.init.zeros_(self.certainty.weight)
+        nn.init.constant_(self.certainty.bias, _BEGIN_CERTAIN)
 
-    def forward(self, close: Tensor, joined: Tensor) -> Tensor:
-        """Look at cubes (n, 3, k, r, c), given what was seen from further away: (n, dimension)."""
-        added: Tensor = self.out(self.joined(torch.cat((self.tower(close), joined), dim=1)))
-        return added
+    def vectors(self, joined: Tensor) -> Tensor:
+        """(n, n_joined) to (n, dimension)."""
+        length = functional.softplus(self.certainty(joined))
+        return length * functional.normalize(self.image_out(joined), dim=1)
+
+
+class CloseLook(Looking):
+    """Vectors of places from near, for what prompts select by; nothing of it is shared with what ranks.
+
+    What ranks soon knows the nodules it learns from by heart: what was added to its vectors learnt little.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], config: Config) -> None:
+        super().__init__((1 + 2 * (2 + len(_BEGIN_WITHIN))) * widths[2], 2 * widths[2], config)
+        self.near, self.fine = Tower(widths, CLOSE.points), Tower(widths, FINE.points)
+        self.profile = Profile(widths[2])
+
+    def forward(self, fine: Tensor, close: Tensor) -> Tensor:
+        """Look at cubes (n, 3, k, r, c): (n, dimension)."""
+        return self.vectors(self.joined(torch.cat((self.near(close), self.fine(fine), self.profile(fine)), dim=1)))
 
 
 class TextTower(nn.Module):
@@ -198,24 +213,17 @@ class TextTower(nn.Module):
         return vectors
 
 
-class Encoder(nn.Module):
+class Encoder(Looking):
     """Both sides, and a head that answers nodule or not without any text."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        width = config.widths[2]
+        super().__init__((1 + 2 * (2 + len(_BEGIN_WITHIN))) * width, 3 * width, config)
         self.config = config
         self.fine, self.coarse = Tower(config.widths, FINE.points), Tower(config.widths, COARSE.points)
-        self.profile = Profile(config.widths[2])
-        n_seen = (1 + 2 * (2 + len(_BEGIN_WITHIN))) * config.widths[2]
-        n_joined = 3 * config.widths[2]
-        self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
-        self.image_out = nn.Linear(n_joined, config.dimension)
-        widths = config.close_widths
-        self.close = None if widths is None else CloseLook(widths, n_joined, config)
-        self.certainty = nn.Linear(n_joined, 1)
-        nn.init.zeros_(self.certainty.weight)
-        nn.init.constant_(self.certainty.bias, _BEGIN_CERTAIN)
-        self.head = nn.Linear(n_joined, 1)
+        self.profile = Profile(width)
+        self.close = None if config.close_widths is None else CloseLook(config.close_widths, config)
+        self.head = nn.Linear(3 * width, 1)
         self.text = TextTower(config)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
@@ -233,22 +241,13 @@ class Encoder(nn.Module):
         (n, dimension) float, (n,) float
             Vectors, whose length says how certain their direction is; logits of the head.
         """
-        seen = self._joined(fine, coarse)
-        return self._vectors(seen), self.head(seen)[:, 0]
+        seen = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
+        return self.vectors(seen), self.head(seen)[:, 0]
 
     def looks(self, fine: Tensor, coarse: Tensor, close: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Look at places, from near too: as ``images``, and third the vectors with what the close look adds."""
-        seen = self._joined(fine, coarse)
-        vectors = self._vectors(seen)
-        return vectors, self.head(seen)[:, 0], vectors if self.close is None else vectors + self.close(close, seen)
-
-    def _joined(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        seen: Tensor = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
-        return seen
-
-    def _vectors(self, seen: Tensor) -> Tensor:
-        length = functional.softplus(self.certainty(seen))
-        return length * functional.normalize(self.image_out(seen), dim=1)
+        """Look at places, from near too: as ``images``, and third the vectors that prompts select by."""
+        vectors, head = self.images(fine, coarse)
+        return vectors, head, vectors if self.close is None else self.close(fine, close)
 
     def sentences(self, words: Tensor) -> Tensor:
         """Read sentences, ``Vocabulary.encode``: (n, LONGEST) to vectors of length 1, (n, dimension)."""

@@ -76,7 +76,7 @@ def train_one(
     folder.mkdir(parents=True, exist_ok=True)
     cut_off = (folder / checkpoints.LATEST).is_file()
     plan = plan_of(arguments, checkpoints.read(folder)["plan"] if cut_off else None, held_out)
-    if start is not None:
+    if start is not None and not plan.only_close:
         plan = replace(plan, learning_rate=_RATE_FROM_START)
     learnt_from = training.without(held_out)
     told = {"training": told_of(learnt_from), "validation": told_of(validation)}

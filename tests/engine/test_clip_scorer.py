@@ -154,12 +154,15 @@ def test_what_is_certain_is_not_held_to_the_likeness_of_a_cosine_of_one() -> Non
     assert further.all()
 
 
-def test_a_close_look_adds_to_what_is_seen_and_nothing_to_what_ranks() -> None:
+def test_a_close_look_sees_with_its_own_eyes_and_changes_nothing_that_ranks() -> None:
     loaded, views, places = by_chance(), views_of(OnlyVolume().volume), [(15, 30, 20), (12, 20, 40)]
-    usual = loaded.look(views, places)
-    assert np.array_equal(loaded.look(views, places, is_close=True).vectors, usual.vectors)  # has learnt nothing yet
+    usual, before = (loaded.look(views, places, is_close=is_close) for is_close in (False, True))
     with torch.no_grad():
-        loaded.network.get_parameter("close.out.weight").normal_()
+        loaded.network.get_parameter("image_out.weight").normal_()
+    assert np.array_equal(loaded.look(views, places, is_close=True).vectors, before.vectors)
+    with torch.no_grad():
+        loaded.network.get_parameter("image_out.weight").copy_(by_chance().network.image_out.weight)
+        loaded.network.get_parameter("close.image_out.weight").normal_()
     close = loaded.look(views, places, is_close=True)
     assert not np.allclose(close.vectors, usual.vectors, atol=0.01)
     assert np.array_equal(close.head, usual.head)

@@ -119,11 +119,11 @@ def test_kinds_that_are_rare_are_drawn_as_often_as_they_are_asked_for(tmp_path: 
 
 def test_what_was_hard_is_drawn_again_and_what_was_easy_is_not(places: Places) -> None:
     pool, plan = Pool(places), Plan(steps=1, sham_share=0.0)
-    spots = [pool.draw(plan, 1, np.random.default_rng(i))[1] for i in range(200)]
+    spots = [pool.draw(plan, plan.batch - 1, np.random.default_rng(i))[1] for i in range(200)]
     hard = spots[0]
     for _ in range(2):
         pool.learn(spots, torch.tensor([5.0 if spot == hard else 0.01 for spot in spots]))
-    again = [pool.draw(plan, 1, np.random.default_rng(500 + i))[1] for i in range(200)]
+    again = [pool.draw(plan, plan.batch - 1, np.random.default_rng(500 + i))[1] for i in range(200)]
     assert again.count(hard) > 3 * spots.count(hard)
     assert len(set(again)) > 1
 
@@ -188,6 +188,16 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, fe
     assert all(torch.equal(value, with_whole[name]) for name, value in again.average.state_dict().items())
 
 
+def test_a_close_look_that_learns_alone_sees_nodules_most_of_the_time(places: Places) -> None:
+    shares = [
+        float(
+            batch_of(Pool(places), Plan(steps=1, batch=20, only_close=is_alone), of_wordings(), step=0).nodules.mean()
+        )
+        for is_alone in (False, True)
+    ]
+    assert shares == pytest.approx([0.5, 0.9])
+
+
 def test_the_close_look_can_learn_alone_and_what_ranks_stays(places: Places, few: Places, tmp_path: Path) -> None:
     first, then = tmp_path / "first", tmp_path / "then"
     first.mkdir()
@@ -199,7 +209,7 @@ def test_the_close_look_can_learn_alone_and_what_ranks_stays(places: Places, few
     train(run, places, Judged(few), then, lambda told: None)
     for network in (run.network, run.average):
         changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-        assert "close.out.weight" in changed
+        assert "close.image_out.weight" in changed
         assert all(name.startswith("close.") for name in changed)
 
 

@@ -33,15 +33,21 @@ def plain(place: Place) -> Cubes:
     return fine, coarse, close
 
 
-def varied(place: Place, rng: np.random.Generator) -> Cubes:
-    """Return the cubes of a place as they might have been."""
+def varied(place: Place, rng: np.random.Generator, *, is_regrained: bool = True) -> Cubes:
+    """Return the cubes of a place as they might have been.
+
+    Parameters
+    ----------
+    is_regrained : bool
+        Whether some are blurred or sharpened: that may hide a rim of 2 mm, of which sentences are still true.
+    """
     flips = [int(rng.choice((-1, 1))) for _ in range(3)]
     axes = (0, 2, 1) if rng.random() < 0.5 else (0, 1, 2)
     fine, coarse, close = (_moved(cube, flips, axes, rng) for cube in (place.fine, place.coarse, place.close))
     scale, offset = np.float32(rng.uniform(*_SCALE)), np.float32(rng.uniform(*_OFFSET_HU))
     if rng.random() < 0.6:
         fine, coarse, close = ((cube + 1000) * scale + (offset - 1000) for cube in (fine, coarse, close))
-    grain = _grain(rng)
+    grain = _grain(rng) if is_regrained else _Grain()
     fine, close = _regrained(fine, grain, 1.0), _regrained(close, grain, _CLOSER)
     if rng.random() < _P_NOISE:
         sd = np.float32(rng.uniform(*_NOISE_HU))

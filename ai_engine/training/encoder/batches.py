@@ -76,7 +76,7 @@ def batch_of(pool: Pool, plan: Plan, vocabulary: Vocabulary, step: int) -> Batch
         place, spot = pool.draw(plan, index, rng)
         places.append(place)
         spots.append(spot)
-        cubes.append(varied(place, rng))
+        cubes.append(varied(place, rng, is_regrained=not plan.only_close))
     said = _said(places, plan.rng(step, plan.batch))
     verdicts, true = verdicts_of(places, said), said
     if plan.text == Text.SHUFFLED:

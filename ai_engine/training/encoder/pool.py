@@ -32,7 +32,7 @@ class Spot:
 
 
 class Pool:
-    """Draws places: nodules and what is none by halves, kinds by ``_SHARES``, each lung as often as another.
+    """Draws places: nodules and what is none as planned, kinds by ``_SHARES``, each lung as often as another.
 
     Most of what a search proposes is soon told from nodules and teaches nothing more; what decides at a few false
     positives per scan is the hardest hundredth. So candidates are drawn by how wrong the network was when it saw them
@@ -61,7 +61,7 @@ class Pool:
 
     def draw(self, plan: Plan, index: int, rng: np.random.Generator) -> tuple[Place, Spot | None]:
         """Draw the place with this index of a batch; its spot where it is a candidate."""
-        if index % 2 == 0:
+        if index < round(plan.nodule_share * plan.batch):
             group = str(self._kinds[int(rng.choice(len(self._kinds), p=self._shares))])
         elif "sham" in self._groups and rng.random() < plan.sham_share:
             group = "sham"
