@@ -36,6 +36,7 @@ def test_each_shared_bundle_says_what_its_index_says(entry):
     assert not said.conflicts
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize("entry", index(), ids=lambda entry: entry["file"].split("_")[0])
 def test_a_damaged_element_raises_nothing_and_adds_nothing(entry):

@@ -86,6 +86,7 @@ def test_an_adapter_learns_and_sam2_does_not(lesson: Lesson, tmp_path: Path) -> 
     assert told["size"] < 1_000_000
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_the_same_way(lesson: Lesson, tmp_path: Path) -> None:
     def begun() -> checkpoints.Run:
         return checkpoints.begin(PLAN, begun_with(lesson, PLAN.seed))

@@ -97,6 +97,7 @@ class OnlyVolume:
         self.volume = CtVolume(hu, np.diag([2.0, 1.0, 1.0, 1.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", By)
 def test_what_ranks_chooses_what_is_looked_at_thoroughly(
     by: By, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,6 +120,7 @@ def test_what_ranks_chooses_what_is_looked_at_thoroughly(
     assert not np.allclose(once, thorough, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_zero_beside_the_weights_is_where_a_score_is_one_half_and_changes_no_rank(tmp_path: Path) -> None:
     path, scene = encoder_file(tmp_path, 0.5), OnlyVolume()
     candidates = [Candidate((15, 6 * i, 60 - 5 * i), 8.0, 1.0, Channel.SOLID) for i in range(1, 11)]
@@ -251,6 +253,7 @@ def test_a_published_network_stands_behind_the_same_interface(published_folder: 
     assert ((scored > 0) & (scored < 1)).all()
 
 
+@pytest.mark.slow
 def test_a_published_network_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="nowhere"):
         load_published(tmp_path / "nowhere")

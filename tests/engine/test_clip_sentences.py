@@ -1,6 +1,7 @@
 """Sentences: true of what they are made from, judged against everything else, without malignancy or subtlety."""
 
 import dataclasses
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -25,6 +26,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+@cache
 def every_text() -> set[str]:
     drawn = [sentences.of(place, rng(i)).text for place in (GLASS, CALCIFIED, VESSEL, SOMETHING) for i in range(400)]
     return set(drawn)

@@ -169,6 +169,7 @@ def test_a_patient_that_is_left_out_is_not_drawn(tmp_path: Path) -> None:
     assert found.without(()).series == found.series
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(places: Places, few: Places, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
@@ -198,6 +199,7 @@ def test_a_close_look_that_learns_alone_sees_nodules_most_of_the_time(places: Pl
     assert shares == pytest.approx([0.5, 0.9])
 
 
+@pytest.mark.slow
 def test_the_close_look_can_learn_alone_and_what_ranks_stays(places: Places, few: Places, tmp_path: Path) -> None:
     first, then = tmp_path / "first", tmp_path / "then"
     first.mkdir()
@@ -248,6 +250,7 @@ def test_a_few_steps_teach_text_to_find_balls_among_rods(places: Places, tmp_pat
     assert run.curve[-1]["auc"] > 0.9
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_what_is_loaded(places: Places, few: Places, tmp_path: Path) -> None:
     run = begun(PLAN)
     train(run, places, Judged(few), tmp_path, lambda told: None)

@@ -31,6 +31,7 @@ def test_zones_are_thirds_of_the_lung_and_left_is_positive_x(x, side, z, zone):
     assert (location.laterality, location.zone, location.lobe) == (side, zone, None)
 
 
+@pytest.mark.slow
 def test_a_nodule_on_the_pleura_is_told_from_one_inside():
     inside, pleural = (60.0, 0.0, 15.0, 14.0), (-118.0, 0.0, -15.0, 16.0)
     by_side = {finding.location.laterality: finding.descriptors for finding in findings_of([inside, pleural])}
@@ -39,7 +40,12 @@ def test_a_nodule_on_the_pleura_is_told_from_one_inside():
 
 
 @pytest.mark.parametrize(
-    ("hu", "contrast", "calcified"), [(40, False, False), (600, False, True), (600, None, None), (600, True, None)]
+    ("hu", "contrast", "calcified"),
+    [
+        (40, False, False),
+        (600, True, None),
+        *(pytest.param(600, *each, marks=pytest.mark.slow) for each in ((False, True), (None, None))),
+    ],
 )
 def test_calcification_is_only_called_where_no_contrast_medium_can_look_like_it(hu, contrast, calcified):
     (finding,) = findings_of([(60.0, 0.0, 0.0, 14.0)], hu, contrast)

@@ -108,6 +108,7 @@ def test_a_scan_is_searched_and_told_of(exam):
     assert best.targets[0].score is not None
 
 
+@pytest.mark.slow
 def test_a_scan_is_reported_as_the_node_would(exam, tmp_path):
     ball = np.zeros(exam.volume.hu.shape, dtype=bool)
     ball[17:22, 122:131, 165:174] = True

@@ -91,7 +91,7 @@ def test_a_threshold_leaves_out_what_scores_lower(chest):
     assert [finding.detection_score for finding in kept] == [upper]
 
 
-@pytest.mark.parametrize(("n_voxels", "n_found"), [(1, 0), (4, 2)])
+@pytest.mark.parametrize(("n_voxels", "n_found"), [(1, 0), pytest.param(4, 2, marks=pytest.mark.slow)])
 def test_what_a_search_outlines_below_3_mm_is_no_nodule_unless_a_person_points_at_it(chest, n_voxels, n_found):
     class Cautious(RegionGrowing):
         def segment(self, scene, candidate):

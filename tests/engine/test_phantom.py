@@ -23,7 +23,7 @@ def chest() -> Phantom:
 
 
 @pytest.mark.parametrize("diameter", [4.0, 9.0, 12.0, 30.0])
-@pytest.mark.parametrize("spacing", [(2.5, 0.7, 0.7), (1.25, 0.9, 0.9)])
+@pytest.mark.parametrize("spacing", [(2.5, 0.7, 0.7), pytest.param((1.25, 0.9, 0.9), marks=pytest.mark.slow)])
 def test_a_planted_ball_has_the_volume_of_a_ball(diameter, spacing):
     phantom = thorax((28, 300, 300), spacing, 1, [Sphere(PLACE, diameter)], Build(ends_per_lung=0))
     (ball,) = phantom.planted
@@ -116,6 +116,7 @@ def test_vessels_are_there_and_keep_clear_of_nodules(chest):
     assert free.volume.hu[(away > 8) & (away < 11)].max() < -600
 
 
+@pytest.mark.slow
 def test_part_solid_and_ground_glass():
     wanted = [
         Sphere(LEFT, 20, hu=-650, core_diameter_mm=10),

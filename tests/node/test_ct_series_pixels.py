@@ -41,6 +41,7 @@ def _twelve_of(name):
         yield ds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _SYNTAXES)
 def test_all_syntaxes_decode_to_the_same_slice(tmp_path, name):
     original = pydicom.dcmread(data_dir() / "ct-compressed/one-slice-all-syntaxes/explicit_le_original.dcm")

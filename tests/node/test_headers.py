@@ -147,6 +147,7 @@ def test_a_file_cut_at_any_byte_is_noticed(syntax: str, tmp_path: Path) -> None:
                 headers.instance_ref(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())

@@ -48,6 +48,7 @@ def numbers_of(sr):
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_every_number_of_the_report_is_in_both_messages(case):
     sr = sr_of(case)
     made = told(case)

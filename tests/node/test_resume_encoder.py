@@ -59,6 +59,7 @@ def test_a_run_of_another_plan_is_another_run(
         train_one(arguments(work, steps=3, **other), places, places)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_another_that_left_out_the_same_lungs(tmp_path: Path, places: Places) -> None:
     without = train_one(arguments(tmp_path), places, places, ["site-b"])
     folder = tmp_path / "encoder-without-site-b"
@@ -73,6 +74,7 @@ def test_a_run_begins_with_another_that_left_out_the_same_lungs(tmp_path: Path, 
     assert told["started_from"]["lungs"] == ["site-a"]
 
 
+@pytest.mark.slow
 def test_a_run_names_every_run_before_it(tmp_path: Path, places: Places) -> None:
     works = [tmp_path / name for name in ("first", "second", "third")]
     start = None
@@ -85,6 +87,7 @@ def test_a_run_names_every_run_before_it(tmp_path: Path, places: Places) -> None
     assert begun[2]["started_from"]["started_from"] == begun[1]["started_from"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on_without_the_one_that_it_began_with(tmp_path: Path, places: Places) -> None:
     train_one(arguments(tmp_path), places, places, ["site-b"])
     first, other = tmp_path / "encoder-without-site-b", arguments(tmp_path / "other")
@@ -96,6 +99,7 @@ def test_a_run_that_was_cut_off_goes_on_without_the_one_that_it_began_with(tmp_p
     assert told["started_from"]["lungs"] == ["site-a"]
 
 
+@pytest.mark.slow
 def test_a_lung_that_is_left_out_was_not_seen_before_either(tmp_path: Path, places: Places) -> None:
     train_one(arguments(tmp_path), places, places)
     with pytest.raises(TrainingError, match="learnt in site-b, which this one leaves out"):
