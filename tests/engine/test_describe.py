@@ -20,6 +20,7 @@ def findings_of(balls: list[Ball], hu: int = 40, contrast: bool | None = None) -
     return Engine().analyse(CtVolume(volume.hu, volume.affine, contrast), ClinicalContext()).findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("z", "zone"), [(-35.0, Zone.LOWER), (0.0, Zone.MIDDLE), (38.0, Zone.UPPER)])
 @pytest.mark.parametrize(("x", "side"), [(-60.0, Laterality.RIGHT), (60.0, Laterality.LEFT)])
 def test_zones_are_thirds_of_the_lung_and_left_is_positive_x(x, side, z, zone):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_engine.domain import ClinicalContext, CtVolume, Laterality, NoduleType, PointPrompt, Segment
+from ai_engine.domain import ClinicalContext, CtVolume, Finding, Laterality, NoduleType, PointPrompt, Segment
 from ai_engine.engine import Engine
 from ai_engine.errors import NoLungs, OutOfMemory, VolumeError
 from ai_engine.geometry import krc_to_lps_mm
@@ -52,8 +52,14 @@ def test_two_balls_are_found_and_measured_in_any_orientation(chest, flips, swap)
     assert analysis.lungs_cut == ("bottom", "top")
 
 
-def test_the_axes_run_from_edge_to_edge_of_the_segment(chest):
-    for finding in Engine().analyse(chest, NOBODY).findings:
+@pytest.fixture(scope="module")
+def both(chest) -> tuple[Finding, ...]:
+    """Find the two balls."""
+    return Engine().analyse(chest, NOBODY).findings
+
+
+def test_the_axes_run_from_edge_to_edge_of_the_segment(chest, both):
+    for finding in both:
         for axis in (finding.measurements.long_axis, finding.measurements.short_axis):
             start, end = (krc_to_lps_mm(chest.affine, at) for at in (axis.start_krc, axis.end_krc))
             assert np.linalg.norm(end - start) == pytest.approx(axis.length_mm, abs=0.06)
@@ -76,6 +82,7 @@ def test_lungs_without_a_nodule_give_no_finding():
     assert analysis.findings == ()
 
 
+@pytest.mark.slow
 def test_a_bar_through_the_lung_is_no_nodule():
     volume = plain_thorax()
     middle = volume.hu.shape[1] // 2
@@ -84,15 +91,15 @@ def test_a_bar_through_the_lung_is_no_nodule():
     assert Engine().analyse(volume, NOBODY).findings == ()
 
 
-def test_a_threshold_leaves_out_what_scores_lower(chest):
-    lower, upper = sorted(finding.detection_score for finding in Engine().analyse(chest, NOBODY).findings)
+def test_a_threshold_leaves_out_what_scores_lower(chest, both):
+    lower, upper = sorted(finding.detection_score for finding in both)
     assert 0.5 <= lower < upper <= 1
     kept = Engine(detection_threshold=(lower + upper) / 2).analyse(chest, NOBODY).findings
     assert [finding.detection_score for finding in kept] == [upper]
 
 
 @pytest.mark.parametrize(("n_voxels", "n_found"), [(1, 0), pytest.param(4, 2, marks=pytest.mark.slow)])
-def test_what_a_search_outlines_below_3_mm_is_no_nodule_unless_a_person_points_at_it(chest, n_voxels, n_found):
+def test_what_a_search_outlines_below_3_mm_is_no_nodule_unless_a_person_points_at_it(chest, both, n_voxels, n_found):
     class Cautious(RegionGrowing):
         def segment(self, scene, candidate):
             k, r, c = (int(at) for at in super().segment(scene, candidate).middle_krc)
@@ -101,7 +108,7 @@ def test_what_a_search_outlines_below_3_mm_is_no_nodule_unless_a_person_points_a
     usual = weight_free()
     engine = Engine(tier=Tier(usual.family, usual.names, usual.lungs, usual.detector, Cautious()))
     found = engine.analyse(chest, NOBODY).findings
-    pointed_at = engine.prompted(PointPrompt(*Engine().analyse(chest, NOBODY).findings[0].candidate.centre_krc))
+    pointed_at = engine.prompted(PointPrompt(*both[0].candidate.centre_krc))
     (finding,) = pointed_at.analyse(chest, NOBODY).findings
     assert len(found) == n_found
     assert (finding.measurements.mean_diameter_mm >= 3) == bool(n_found)

@@ -113,6 +113,7 @@ def exam() -> Exam:
     return Exam("plain", "plain 1", volume, (*truths, nowhere))
 
 
+@pytest.mark.slow
 def test_the_best_candidate_on_each_nodule_is_its_hit(exam: Exam) -> None:
     found = proposed(exam, Proposer())
     scores = np.arange(len(found.candidates), dtype=float)

@@ -105,6 +105,7 @@ def test_it_has_the_attenuations_of_a_chest():
     assert (hu > 300).sum() * phantom.volume.voxel_mm3 > 1e5, "bone"
 
 
+@pytest.mark.slow
 def test_vessels_are_there_and_keep_clear_of_nodules(chest):
     bare = thorax(SHAPE, SPACING, 7, [Sphere(LEFT, 9), Sphere(RIGHT, 12)], Build(ends_per_lung=0))
     bright = [int((p.volume.hu[p.lungs & (p.labels == 0)] > -500).sum()) for p in (chest, bare)]

@@ -121,6 +121,7 @@ def test_a_prompt_outside_of_the_volume_is_refused(chest):
         Engine(tier=tier()).prompted(PointPrompt(400, 10, 10)).analyse(chest, NOBODY)
 
 
+@pytest.mark.slow
 def test_findings_carry_their_confidence_and_progress_moves_with_each(chest):
     told: list[tuple[str, float]] = []
     analysis = Engine(tier=tier()).analyse(chest, NOBODY, lambda stage, fraction: told.append((stage, fraction)))

@@ -98,6 +98,7 @@ def test_a_prompt_without_a_part_is_the_same_algorithm_with_and_without_an_adapt
     assert asked.stages["parts"] == "solid component, by the adapter for SAM2 (0123456789ab)"
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said_not_to_be() -> None:
     volume = plain_thorax([(60.0, 10.0, -10.0, 12.0)])
     (found,) = Engine(tier=naming(), asked="dense core of lesions").analyse(volume, NOBODY).findings

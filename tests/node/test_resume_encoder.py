@@ -28,11 +28,18 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     return some_places(tmp_path_factory.mktemp("places"), ("site-a", "site-b"))
 
 
-@pytest.fixture
-def work(tmp_path: Path, places: Places) -> Path:
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory: pytest.TempPathFactory, places: Places) -> Path:
     """Leave a run of two steps in a folder."""
-    train_one(arguments(tmp_path), places, places)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("two-steps")
+    train_one(arguments(folder), places, places)
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path, two_steps: Path) -> Path:
+    """Give a copy of that folder."""
+    return Path(shutil.copytree(two_steps, tmp_path / "work"))
 
 
 def test_a_run_goes_on_from_the_places_that_it_began_with(work: Path, places: Places) -> None:
