@@ -82,9 +82,20 @@ class Planted:
 
 @dataclass(frozen=True)
 class Answered:
-    """What the prompts made of one nodule: the numbers of those that selected it, and its likeness to each."""
+    """What the prompts made of one nodule.
+
+    Attributes
+    ----------
+    measured_mm : float
+        Mean diameter of the node's own outline, by which sizes select.
+    selected : frozenset of int
+        Numbers of the prompts that selected it.
+    likeness : tuple of float
+        To each prompt.
+    """
 
     planted: Planted
+    measured_mm: float
     selected: frozenset[int]
     likeness: tuple[float, ...]
 
@@ -156,7 +167,8 @@ def answered(
     chosen = [scorer.chosen(seen, list(described.values()), each.prompt) for each in asked]
     for i, name in enumerate(described):
         selected = frozenset(number for number, each in enumerate(chosen) if each[i].is_asked_for)
-        yield Answered(planted[name], selected, tuple(round(each[i].likeness, 3) for each in chosen))
+        likeness = tuple(round(each[i].likeness, 3) for each in chosen)
+        yield Answered(planted[name], described[name].diameter_mm, selected, likeness)
 
 
 def _best(exam: Exam, found: Proposed, scorer: TextScorer) -> dict[str, Candidate]:

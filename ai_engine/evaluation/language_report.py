@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ai_engine.evaluation.detection_report import BAR_MM, at_bar
 from ai_engine.evaluation.detection_report import figures as froc_figures
 from ai_engine.evaluation.detection_tables import SHOWN, intervals
@@ -123,6 +125,17 @@ def _others(report: LanguageReport) -> Iterator[str]:
         for meaning, numbers in _by(report.of(about), lambda each: each.meaning).items():
             rows.append([str(about), meaning, *_cells(report.answers, numbers)])
     yield table(["about", "meant", *_HEAD], rows)
+    yield (
+        "What the node measures, less what was planted, mm: mean and standard deviation. So far from its limit on either "
+        "side a size selects partly by chance."
+    )
+    measured = [[f"{name} ({len(of)})", *_differences(of)] for name, of in _named(report.answers)]
+    yield table(["nodules", "mean", "SD"], measured)
+
+
+def _differences(answers: Sequence[Answered]) -> Cells:
+    less = np.array([answer.measured_mm - answer.planted.diameter_mm for answer in answers])
+    return [f"{less.mean():+.1f}", f"{less.std(ddof=1):.1f}" if len(less) > 1 else "-"]
 
 
 def _ranked(report: LanguageReport) -> Iterator[str]:
@@ -158,6 +171,7 @@ def as_json(report: LanguageReport) -> dict[str, Any]:
             {
                 **{name: getattr(each.planted, name) for name in ("name", "lung", "renderer", "kind", "diameter_mm")},
                 "facts": dict(each.planted.facts.values),
+                "measured_mm": round(each.measured_mm, 2),
                 "selected by": sorted(each.selected),
                 "likeness": list(each.likeness),
             }

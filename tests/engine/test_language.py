@@ -76,11 +76,11 @@ def test_precision_and_recall_count_what_was_meant_and_what_was_selected() -> No
     prompt = asked("ground-glass nodules", "ground-glass")
     glass, solid = planted(NoduleType.GROUND_GLASS), planted(NoduleType.SOLID)
     answers = [
-        Answered(glass, frozenset({0}), (1.0,)),
-        Answered(glass, frozenset(), (-1.0,)),
-        Answered(solid, frozenset({0}), (1.0,)),
-        Answered(solid, frozenset(), (-1.0,)),
-        Answered(solid, frozenset({0}), (1.0,)),
+        Answered(glass, 8.0, frozenset({0}), (1.0,)),
+        Answered(glass, 8.0, frozenset(), (-1.0,)),
+        Answered(solid, 8.0, frozenset({0}), (1.0,)),
+        Answered(solid, 8.0, frozenset(), (-1.0,)),
+        Answered(solid, 8.0, frozenset({0}), (1.0,)),
     ]
     found = figures({0: prompt}, answers)
     assert (found.n_meant, found.n_selected, found.n_both) == (2, 3, 1)
@@ -135,12 +135,16 @@ def test_prompts_are_asked_of_what_the_node_itself_outlines(exam: Exam) -> None:
     )
     by_size = {answer.planted.diameter_mm: answer.selected for answer in found}
     assert by_size == {10.0: {1}, 20.0: {0}}, "x = 70 mm is the left"
+    assert all(answer.measured_mm == pytest.approx(answer.planted.diameter_mm, abs=1.5) for answer in found)
 
 
 def test_the_report_has_a_row_for_each_wording_and_way_to_rank() -> None:
     glass, solid = planted(NoduleType.GROUND_GLASS), planted(NoduleType.SOLID, lung="site-b")
     right = frozenset(n for n, each in enumerate(ALL) if glass.is_meant(each))
-    answers = [Answered(glass, right, ()), Answered(solid, frozenset(range(len(ALL))), ())]
+    answers = [
+        Answered(glass, glass.diameter_mm + 1.5, right, ()),
+        Answered(solid, 8.0, frozenset(range(len(ALL))), ()),
+    ]
     scans = [Searched("site-a", "1", (Target("1", NoduleType.SOLID, 8.0, 0.9),), (0.5, 0.1))]
     report = LanguageReport("emerald evaluate text", {}, ALL, answers, {"calcified": 2}, {"text": scans})
     page = markdown(report)
@@ -148,6 +152,7 @@ def test_the_report_has_a_row_for_each_wording_and_way_to_rank() -> None:
     assert all(f"| {wording} |" in page for wording in wordings_asked)
     assert "| ground-glass | faint hazy lung nodules | 1 | 0.50 | 1.00 | missed | 1.00 | - | 1.00 | - |" in page
     assert "Without a candidate, and counted nowhere below: 2 calcified." in page
+    assert f"| {glass.lung} (1) | +1.5 | - |" in page
     assert "| text | 1 | 1.000 | 1.000 | 1.000 | 1.000 |" in page
     told = as_json(report)
     assert told["prompts"][0]["n_selected"] == len([a for a in answers if 0 in a.selected])
