@@ -126,8 +126,8 @@ def _others(report: LanguageReport) -> Iterator[str]:
             rows.append([str(about), meaning, *_cells(report.answers, numbers)])
     yield table(["about", "meant", *_HEAD], rows)
     yield (
-        "What the node measures, less what was planted, mm: mean and standard deviation. So far from its limit on either "
-        "side a size selects partly by chance."
+        "What the node measures, less what was planted, mm: mean and standard deviation. Within that of its "
+        "limit a size selects partly by chance."
     )
     measured = [[f"{name} ({len(of)})", *_differences(of)] for name, of in _named(report.answers)]
     yield table(["nodules", "mean", "SD"], measured)
