@@ -101,6 +101,7 @@ def exam() -> Exam:
     return Exam("plain", "plain 1", volume, (Truth("ball", (k, r, c), 5.0, 10.0, NoduleType.SOLID),))
 
 
+@pytest.mark.slow
 def test_a_scan_is_searched_and_told_of(exam):
     found = proposed(exam, Proposer())
     best = judged(exam, found, {OWN: OwnScore()})[OWN]

@@ -228,7 +228,7 @@ def chest() -> CtVolume:
     [
         pytest.param("lung nodule", [12, 9], marks=pytest.mark.slow),
         pytest.param("nodules over 10 mm", [12], marks=pytest.mark.slow),
-        ("nodules in the right lung", [9]),
+        pytest.param("nodules in the right lung", [9], marks=pytest.mark.slow),
         ("nodules over 10 mm in the right lung", []),
     ],
 )
@@ -319,16 +319,8 @@ def test_a_published_network_is_shown_beside_ours_and_decides_nothing(chest: CtV
     assert [identity(each) for each in shown.findings] == [identity(each) for each in plain.findings]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        WeightsError("broken"),
-        *(
-            pytest.param(each, marks=pytest.mark.slow)
-            for each in (OSError(5, "read"), RuntimeError("shape"), MemoryError())
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [WeightsError("broken"), OSError(5, "read"), RuntimeError("shape"), MemoryError()])
 def test_a_published_network_that_fails_is_logged_once_and_fails_no_job(
     chest: CtVolume, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -77,6 +77,7 @@ def test_balls_are_found_between_the_vessels_of_the_phantom_and_nothing_else_is(
         assert finding.measurements.mean_diameter_mm == pytest.approx(planted.diameter_mm, abs=0.8)
 
 
+@pytest.mark.slow
 def test_lungs_without_a_nodule_give_no_finding():
     analysis = Engine().analyse(plain_thorax(), NOBODY)
     assert analysis.findings == ()

@@ -127,6 +127,7 @@ def test_the_best_candidate_on_each_nodule_is_its_hit(exam: Exam) -> None:
         assert np.linalg.norm(off - truth.centre_mm) < truth.radius_mm
 
 
+@pytest.mark.slow
 def test_prompts_are_asked_of_what_the_node_itself_outlines(exam: Exam) -> None:
     truths = {name: planted(NoduleType.SOLID, size) for name, size in (("small", 10.0), ("large", 20.0))}
     prompts = [asked("nodules over 15 mm"), asked("nodules in the left lung")]

@@ -33,6 +33,7 @@ def test_a_planted_ball_has_the_volume_of_a_ball(diameter, spacing):
     assert ball.centre_lps_mm == pytest.approx(PLACE, abs=0.05)
 
 
+@pytest.mark.slow
 def test_labels_have_the_planted_volume_up_to_whole_voxels():
     phantom = thorax((28, 300, 300), (1.25, 0.7, 0.7), 1, [Sphere(PLACE, 18)])
     labelled = float((phantom.labels == 1).sum() * np.prod((1.25, 0.7, 0.7)))
@@ -131,6 +132,7 @@ def test_part_solid_and_ground_glass():
     assert np.median(phantom.volume.hu[phantom.labels == 2]) == pytest.approx(-650, abs=25)
 
 
+@pytest.mark.slow
 def test_an_outline_keeps_its_volume_place_and_orientation():
     """A mask that is longer towards the head on its left side stays so on another grid."""
     k, r, c = np.indices((13, 24, 24))

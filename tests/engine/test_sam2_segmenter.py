@@ -93,6 +93,7 @@ def test_the_same_candidate_gives_the_same_segment(chest, scene):
     assert np.array_equal(one.mask, two.mask)
 
 
+@pytest.mark.slow
 def test_near_the_lungs_is_their_hull_and_a_little_more(scene):
     shape = scene.volume.hu.shape
     hull, more = near_lungs(scene, (0, 0, 0), shape, 0.0), near_lungs(scene, (0, 0, 0), shape, 3.0)

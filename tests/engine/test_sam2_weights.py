@@ -58,6 +58,7 @@ def test_the_published_models_are_those_of_sam2_1():
     ("name", "millions"),
     [("compact", 3.9), ("sam2.1_hiera_t", 38.9), ("sam2.1_hiera_s", 46.0), ("sam2.1_hiera_b+", 80.8)],
 )
+@pytest.mark.slow
 def test_networks_have_the_published_number_of_parameters(name, millions):
     count = sum(value.numel() for value in sam2.build(name).parameters())
     assert count / 1e6 == pytest.approx(millions, rel=0.01)

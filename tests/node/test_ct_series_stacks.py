@@ -39,6 +39,7 @@ def _second_phase(chest):
     return others
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "ContrastBolusAgent", "SliceThickness", "ImageType"])
 def test_phases_are_told_apart_by_whatever_value_separates_them(tmp_path, keyword):
