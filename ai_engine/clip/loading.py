@@ -108,9 +108,10 @@ class Loaded:
 
         fine, coarse = (turned(cubes) for cubes in zip(*(views.cubes(place) for place in places), strict=True))
         with torch.no_grad():
-            vectors, head = self.network.images(fine, coarse)
-            if is_close and self.network.close is not None:
-                vectors = self.network.close(fine, turned([views.close(place) for place in places]))
+            if is_close:
+                _, head, vectors = self.network.looks(fine, coarse, turned([views.close(place) for place in places]))
+            else:
+                vectors, head = self.network.images(fine, coarse)
         return vectors.double().numpy(), head.double().numpy()
 
 

@@ -158,10 +158,11 @@ class Profile(nn.Module):
 
 
 class Looking(nn.Module):
-    """Makes a vector of what was seen: its length says how certain its direction is."""
+    """Makes a vector of what two towers and a profile saw: its length says how certain its direction is."""
 
-    def __init__(self, n_seen: int, n_joined: int, config: Config) -> None:
+    def __init__(self, width: int, n_joined: int, config: Config) -> None:
         super().__init__()
+        n_seen = (1 + 2 * (2 + len(_BEGIN_WITHIN))) * width
         self.joined = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_seen, n_joined), nn.ReLU())
         self.image_out = nn.Linear(n_joined, config.dimension)
         self.certainty = nn.Linear(n_joined, 1)
@@ -181,7 +182,7 @@ class CloseLook(Looking):
     """
 
     def __init__(self, widths: tuple[int, int, int], config: Config) -> None:
-        super().__init__((1 + 2 * (2 + len(_BEGIN_WITHIN))) * widths[2], 2 * widths[2], config)
+        super().__init__(widths[2], 2 * widths[2], config)
         self.near, self.fine = Tower(widths, CLOSE.points), Tower(widths, FINE.points)
         self.profile = Profile(widths[2])
 
@@ -218,7 +219,7 @@ class Encoder(Looking):
 
     def __init__(self, config: Config) -> None:
         width = config.widths[2]
-        super().__init__((1 + 2 * (2 + len(_BEGIN_WITHIN))) * width, 3 * width, config)
+        super().__init__(width, 3 * width, config)
         self.config = config
         self.fine, self.coarse = Tower(config.widths, FINE.points), Tower(config.widths, COARSE.points)
         self.profile = Profile(width)
