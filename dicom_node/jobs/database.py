@@ -7,7 +7,9 @@ has read is still true when it writes. PostgreSQL is given the same meaning by o
 transaction holds.
 """
 
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from dicom_node.jobs import tables
 Clock = Callable[[], datetime]
 
 _BUSY_S = 30
+_BUSY_POLL_S = 0.01
 # Any number will do, as long as nothing else in that database takes the same lock.
 _ADVISORY_LOCK = 0x456D6572616C64
 
@@ -140,9 +143,24 @@ def _open(url: URL, *, synced: bool) -> Engine:
 def _prepare_sqlite(raw: Any, record: object, *, synced: bool) -> None:
     # The driver must not open transactions by itself: _begin_sqlite does.
     raw.isolation_level = None
+    raw.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000}")
+    _enter_wal(raw)
     sync = "synchronous=FULL" if synced else "synchronous=NORMAL"
-    for pragma in (f"busy_timeout={_BUSY_S * 1000}", "journal_mode=WAL", sync, "foreign_keys=ON"):
+    for pragma in (sync, "foreign_keys=ON"):
         raw.execute(f"PRAGMA {pragma}")
+
+
+def _enter_wal(raw: Any) -> None:
+    # SQLite's own waiting leaves this out: a new file's first processes, all changing its mode, would fail at once.
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                raise
+        time.sleep(_BUSY_POLL_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

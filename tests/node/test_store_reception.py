@@ -1,6 +1,8 @@
 """What the ledger keeps of associations and instances, and which revision a slice belongs to."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -293,6 +295,16 @@ def test_a_full_disk_is_told_to_the_sender_and_over_when_there_is_room_again(sql
     allow(1000)
     assert store.note_instance(CALLED, None, instance(1000))
     store.close()
+
+
+def test_a_new_ledger_that_another_process_is_writing_just_now_is_waited_for(sqlite_url, clock, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE written_before_it_was_in_wal (number INTEGER)")
+        commit = threading.Timer(0.3, other.execute, ["COMMIT"])
+        commit.start()
+        Store(sqlite_url, clock).close()
+        commit.join()
 
 
 def test_a_ledger_that_cannot_be_opened_says_so(sqlite_url, clock):
