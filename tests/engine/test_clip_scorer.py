@@ -171,6 +171,18 @@ def test_a_close_look_sees_with_its_own_eyes_and_changes_nothing_that_ranks() ->
     assert np.array_equal(loaded.look(views, places).vectors, usual.vectors)
 
 
+def test_from_near_the_place_itself_is_looked_at_and_what_ranks_is_looked_at_from_beside() -> None:
+    k, r, c = np.ogrid[-20:21, -20:21, -20:21]
+    ball = CtVolume(np.where(k**2 + r**2 + c**2 <= 16, 40, -850).astype(np.int16), np.eye(4))
+    loaded, views = by_chance(), views_of(ball)
+    for is_close in (True, False):
+        once, turned = (
+            loaded.look(views, [(20, 20, 20)], is_thorough=is_thorough, is_close=is_close).vectors
+            for is_thorough in (False, True)
+        )
+        assert np.allclose(once, turned, atol=1e-4) == is_close  # a ball is the same however it is turned
+
+
 def test_a_network_without_a_close_look_selects_by_what_it_has(tmp_path: Path) -> None:
     vocabulary, file = of_wordings(), tmp_path / "encoder.safetensors"
     save(clip.build(clip.Config(len(vocabulary.words), close_widths=None), 0), vocabulary, file)
