@@ -208,7 +208,9 @@ def test_the_close_look_can_learn_alone_and_what_ranks_stays(places: Places, few
     plan = replace(PLAN, only_close=True)
     run = runs.begin(plan, of_wordings(), first)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.best = 2.0  # no step is worth so much
     train(run, places, Judged(few), then, lambda told: None)
+    assert checkpoints.read(then, checkpoints.BEST)["step"] == plan.steps
     for network in (run.network, run.average):
         changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
         assert "close.image_out.weight" in changed
