@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ from ai_engine.domain import FloatArray
 from ai_engine.errors import WeightsError
 from ai_engine.grid import Float32Array
 
+# Along k, r, c: 1, or -1 where it runs the other way.
+Turn = tuple[int, int, int]
+
 # So many places at once: more does not go faster.
 _AT_ONCE = 32
 # Along k, r, c: half turns about each axis. The other four mirrorings added nothing on validation lungs.
 _TURNS = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
 # So far beside the place each look of a thorough one is, as far as the search misses nodules: what is a nodule from the
-# one point alone is none. On validation lungs that removes false positives, most of the highest scores. From near each
-# looks at the middle of an outline: from beside a small solid nodule's blurred edge is taken for glass.
+# one point alone is none. On validation lungs that removes false positives, most of the highest scores.
 _BESIDE_MM = 1.5
 
 
@@ -53,26 +56,33 @@ class Loaded:
     network: clip.Encoder
     vocabulary: Vocabulary
 
-    def look(
-        self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False, is_close: bool = False
-    ) -> Seen:
-        """Look at places.
+    def look(self, views: patches.Views, centres_krc: ArrayLike, *, is_thorough: bool = False) -> Seen:
+        """Look at places, for what ranks.
 
         Parameters
         ----------
         centres_krc : (n, 3) float
             Voxel indices of the turned volume.
         is_thorough : bool
-            Four times, turned; for what is ranked each time a little beside the place.
-        is_close : bool
-            From near, too: for what a prompt selects. The vectors of one kind of look are not those of another.
+            Four times, turned, from all around.
         """
-        places = np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
-        beside_mm = 0.0 if is_close else _BESIDE_MM
-        corner_krc = beside_mm / np.sqrt(3) / np.array(views.volume.spacing_krc_mm)
+        places = _places(centres_krc)
+        corner_krc = _BESIDE_MM / np.sqrt(3) / np.array(views.volume.spacing_krc_mm)
         looks = [(places + turn * corner_krc, turn) for turn in _TURNS] if is_thorough else [(places, _TURNS[0])]
-        seen = self._seen(views, looks, is_close=is_close)
-        return Seen(np.mean([look.vectors for look in seen], axis=0), np.mean([look.head for look in seen], axis=0))
+        seen = self._looked(partial(self._images, views), looks, self.network.config.dimension + 1)
+        return Seen(seen[:, :-1], seen[:, -1])
+
+    def closely(self, views: patches.Views, centres_krc: ArrayLike) -> FloatArray:
+        """Look at places from near, for what a prompt selects: four times, turned, each time at the place itself.
+
+        Returns
+        -------
+        (n, dimension) float64
+            Vectors; not to be mixed with those of ``look``. From beside, as ``look`` looks, the blurred edge of a small
+            solid nodule is taken for glass.
+        """
+        looks = [(_places(centres_krc), turn) for turn in _TURNS]
+        return self._looked(partial(self._near, views), looks, self.network.config.dimension)
 
     def read(self, texts: Sequence[str]) -> FloatArray:
         """Read texts: (n, dimension) float64 of length 1; raises ``UnknownWords``."""
@@ -85,36 +95,41 @@ class Loaded:
         scale, bias = float(self.network.log_scale.exp()), float(self.network.bias)
         return scale * vectors @ texts.T + bias
 
-    def _seen(
-        self, views: patches.Views, looks: Sequence[tuple[FloatArray, tuple[int, int, int]]], *, is_close: bool
-    ) -> list[Seen]:
-        """Look once at each place of each look, with the volume turned; some places on each core at a time."""
+    def _looked(
+        self, see: Callable[[FloatArray, Turn], FloatArray], looks: Sequence[tuple[FloatArray, Turn]], width: int
+    ) -> FloatArray:
+        """Look once at each place of each look, some on each core at a time: the mean of the looks, (n, width)."""
         with ThreadPoolExecutor(_cores()) as pool:
-            waiting = [
-                [pool.submit(self._images, views, some, turn, is_close=is_close) for some in _parted(places)]
-                for places, turn in looks
-            ]
-        return [self._joined([part.result() for part in look]) for look in waiting]
+            waiting = [[pool.submit(see, some, turn) for some in _parted(places)] for places, turn in looks]
+        nothing = np.empty((0, width))
+        return np.mean([np.concatenate([nothing, *(part.result() for part in look)]) for look in waiting], axis=0)
 
-    def _joined(self, seen: Sequence[tuple[FloatArray, FloatArray]]) -> Seen:
-        nothing = np.empty((0, self.network.config.dimension)), np.empty(0)
-        vectors, head = (np.concatenate(each) for each in zip(nothing, *seen, strict=True))
-        return Seen(vectors, head)
-
-    def _images(
-        self, views: patches.Views, places: FloatArray, turn: tuple[int, int, int], *, is_close: bool
-    ) -> tuple[FloatArray, FloatArray]:
-        def turned(cubes: Sequence[Float32Array]) -> torch.Tensor:
-            k, r, c = turn
-            return shown(np.stack(cubes)[:, ::k, ::r, ::c])
-
-        fine, coarse = (turned(cubes) for cubes in zip(*(views.cubes(place) for place in places), strict=True))
+    def _images(self, views: patches.Views, places: FloatArray, turn: Turn) -> FloatArray:
+        """See of some places what ranks: vectors, and in the last column the head."""
         with torch.no_grad():
-            if is_close:
-                _, head, vectors = self.network.looks(fine, coarse, turned([views.close(place) for place in places]))
-            else:
-                vectors, head = self.network.images(fine, coarse)
-        return vectors.double().numpy(), head.double().numpy()
+            vectors, head = self.network.images(*_cubes(views, places, turn))
+        return torch.column_stack((vectors, head)).double().numpy()
+
+    def _near(self, views: patches.Views, places: FloatArray, turn: Turn) -> FloatArray:
+        """See of some places what prompts select by: vectors."""
+        close = _turned([views.close(place) for place in places], turn)
+        with torch.no_grad():
+            return self.network.closely(*_cubes(views, places, turn), close).double().numpy()
+
+
+def _places(centres_krc: ArrayLike) -> FloatArray:
+    return np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
+
+
+def _cubes(views: patches.Views, places: FloatArray, turn: Turn) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fine and coarse cubes of some places, with the volume turned."""
+    fine, coarse = zip(*(views.cubes(place) for place in places), strict=True)
+    return _turned(fine, turn), _turned(coarse, turn)
+
+
+def _turned(cubes: Sequence[Float32Array], turn: Turn) -> torch.Tensor:
+    k, r, c = turn
+    return shown(np.stack(cubes)[:, ::k, ::r, ::c])
 
 
 def _parted(places: FloatArray) -> list[FloatArray]:

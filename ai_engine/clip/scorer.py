@@ -148,16 +148,16 @@ class TextScorer:
 
     def selection(self, scene: Scene, findings: Sequence[Described], prompt: Prompt | None = None) -> list[Selected]:
         """Say of each finding whether it is what the prompt asks for; nothing is searched anew."""
-        seen = self.closely(views_of(scene.volume), findings)
-        return self.chosen(seen, findings, self.understood() if prompt is None else prompt)
+        vectors = self.closely(views_of(scene.volume), findings)
+        return self.chosen(vectors, findings, self.understood() if prompt is None else prompt)
 
-    def closely(self, views: Views, findings: Sequence[Described]) -> "Seen":
-        """Look at findings as thoroughly and closely as a selection needs."""
-        return self.encoder.look(views, [each.centre_krc for each in findings], is_thorough=True, is_close=True)
+    def closely(self, views: Views, findings: Sequence[Described]) -> FloatArray:
+        """Look at findings as a selection needs: vectors (n, dimension)."""
+        return self.encoder.closely(views, [each.centre_krc for each in findings])
 
-    def chosen(self, seen: "Seen", findings: Sequence[Described], asked: Prompt) -> list[Selected]:
+    def chosen(self, vectors: FloatArray, findings: Sequence[Described], asked: Prompt) -> list[Selected]:
         """Select as ``selection`` does, among findings that were looked at ``closely`` before."""
-        likeness = self.encoder.likeness(seen.vectors, self.encoder.read([asked.words]))[:, 0]
+        likeness = self.encoder.likeness(vectors, self.encoder.read([asked.words]))[:, 0]
         return [
             Selected(float(like), asked.is_plain or like > _TRUE_ABOVE, asked.allows(each.diameter_mm, each.location))
             for like, each in zip(likeness, findings, strict=True)

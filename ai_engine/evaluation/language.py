@@ -163,8 +163,8 @@ def answered(
     described = dict(_described(found.scene, best, segmenter))
     if not described:
         return
-    seen = scorer.closely(views_of(found.scene.volume), list(described.values()))
-    chosen = [scorer.chosen(seen, list(described.values()), each.prompt) for each in asked]
+    vectors = scorer.closely(views_of(found.scene.volume), list(described.values()))
+    chosen = [scorer.chosen(vectors, list(described.values()), each.prompt) for each in asked]
     for i, name in enumerate(described):
         selected = frozenset(number for number, each in enumerate(chosen) if each[i].is_asked_for)
         likeness = tuple(round(each[i].likeness, 3) for each in chosen)

@@ -14,7 +14,7 @@ from ai_engine.candidates import Proposer
 from ai_engine.clip import network as clip
 from ai_engine.clip import scorer as clip_scorer
 from ai_engine.clip.ensembles import By, scores
-from ai_engine.clip.loading import Loaded, load, placed, save
+from ai_engine.clip.loading import Loaded, load, placed, save, shown
 from ai_engine.clip.patches import views_of
 from ai_engine.clip.published import PublishedScorer, planes
 from ai_engine.clip.published import load as load_published
@@ -158,37 +158,40 @@ def test_what_is_certain_is_not_held_to_the_likeness_of_a_cosine_of_one() -> Non
 
 def test_a_close_look_sees_with_its_own_eyes_and_changes_nothing_that_ranks() -> None:
     loaded, views, places = by_chance(), views_of(OnlyVolume().volume), [(15, 30, 20), (12, 20, 40)]
-    usual, before = (loaded.look(views, places, is_close=is_close) for is_close in (False, True))
+    usual, before = loaded.look(views, places), loaded.closely(views, places)
     with torch.no_grad():
         loaded.network.get_parameter("image_out.weight").normal_()
-    assert np.array_equal(loaded.look(views, places, is_close=True).vectors, before.vectors)
+    assert np.array_equal(loaded.closely(views, places), before)
     with torch.no_grad():
         loaded.network.get_parameter("image_out.weight").copy_(by_chance().network.image_out.weight)
         loaded.network.get_parameter("close.image_out.weight").normal_()
-    close = loaded.look(views, places, is_close=True)
-    assert not np.allclose(close.vectors, usual.vectors, atol=0.01)
-    assert np.array_equal(close.head, usual.head)
+    assert not np.allclose(loaded.closely(views, places), before, atol=0.01)
     assert np.array_equal(loaded.look(views, places).vectors, usual.vectors)
+    assert loaded.closely(views, []).shape == (0, before.shape[1])
 
 
 def test_from_near_the_place_itself_is_looked_at_and_what_ranks_is_looked_at_from_beside() -> None:
     k, r, c = np.ogrid[-20:21, -20:21, -20:21]
     ball = CtVolume(np.where(k**2 + r**2 + c**2 <= 16, 40, -850).astype(np.int16), np.eye(4))
-    loaded, views = by_chance(), views_of(ball)
-    for is_close in (True, False):
-        once, turned = (
-            loaded.look(views, [(20, 20, 20)], is_thorough=is_thorough, is_close=is_close).vectors
-            for is_thorough in (False, True)
-        )
-        assert np.allclose(once, turned, atol=1e-4) == is_close  # a ball is the same however it is turned
+    loaded, views, middle = by_chance(), views_of(ball), np.array([[20.0, 20.0, 20.0]])
+    once, around = (loaded.look(views, middle, is_thorough=is_thorough) for is_thorough in (False, True))
+    assert not np.allclose(once.vectors, around.vectors, atol=1e-3)
+    cubes = (*views.cubes(middle[0]), views.close(middle[0]))
+    with torch.no_grad():  # a ball is the same however it is turned
+        here = loaded.network.closely(*(shown(cube[None]) for cube in cubes)).numpy()
+    assert np.allclose(loaded.closely(views, middle), here, atol=1e-4)
 
 
 def test_a_network_without_a_close_look_selects_by_what_it_has(tmp_path: Path) -> None:
     vocabulary, file = of_wordings(), tmp_path / "encoder.safetensors"
     save(clip.build(clip.Config(len(vocabulary.words), close_widths=None), 0), vocabulary, file)
     loaded, views = load(file), views_of(OnlyVolume().volume)
-    close, usual = (loaded.look(views, [(15, 30, 20)], is_close=is_close) for is_close in (True, False))
-    assert np.array_equal(close.vectors, usual.vectors)
+    cubes = views.cubes((15, 30, 20))
+    with torch.no_grad():
+        usual, _ = loaded.network.images(*(shown(cube[None]) for cube in cubes))
+        close = loaded.network.closely(*(shown(cube[None]) for cube in (*cubes, cubes[0])))
+    assert torch.equal(close, usual)
+    assert loaded.closely(views, [(15, 30, 20)]).shape == (1, loaded.network.config.dimension)
 
 
 def test_what_was_seen_goes_with_its_scene(tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ def likeness(tier: Tier, scene: Scene, places: Sequence[Sequence[float] | FloatA
     """Likeness of places (k, r, c) to ``GLASS``, (n,)."""
     assert tier.scoring is not None
     loaded = tier.scoring.scorer.encoder
-    seen = loaded.look(views_of(scene.volume), places, is_thorough=True, is_close=True)
-    return loaded.likeness(seen.vectors, loaded.read([GLASS]))[:, 0]
+    return loaded.likeness(loaded.closely(views_of(scene.volume), places), loaded.read([GLASS]))[:, 0]
 
 
 @pytest.fixture(scope="module")

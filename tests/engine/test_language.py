@@ -8,7 +8,6 @@ import pytest
 from ai_engine.candidates import Proposer
 from ai_engine.clip import facts as clip_facts
 from ai_engine.clip import wordings
-from ai_engine.clip.loading import Seen
 from ai_engine.clip.prompt import understand
 from ai_engine.clip.scorer import Described, Selected
 from ai_engine.clip.vocabulary import of_wordings
@@ -96,9 +95,9 @@ class Asking:
         return np.zeros(len(candidates))
 
     def closely(self, views, findings):  # type: ignore[no-untyped-def]
-        return Seen(np.zeros((len(findings), 1)), np.zeros(len(findings)))
+        return np.zeros((len(findings), 1))
 
-    def chosen(self, seen, findings: list[Described], prompt):  # type: ignore[no-untyped-def]
+    def chosen(self, vectors, findings: list[Described], prompt):  # type: ignore[no-untyped-def]
         return [Selected(0.0, True, prompt.allows(each.diameter_mm, each.location)) for each in findings]
 
 
