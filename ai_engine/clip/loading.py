@@ -22,7 +22,7 @@ from ai_engine.errors import WeightsError
 from ai_engine.grid import Float32Array
 
 # Along k, r, c: 1, or -1 where it runs the other way.
-Turn = tuple[int, int, int]
+_Signs = tuple[int, int, int]
 
 # So many places at once: more does not go faster.
 _AT_ONCE = 32
@@ -96,7 +96,7 @@ class Loaded:
         return scale * vectors @ texts.T + bias
 
     def _looked(
-        self, see: Callable[[FloatArray, Turn], FloatArray], looks: Sequence[tuple[FloatArray, Turn]], width: int
+        self, see: Callable[[FloatArray, _Signs], FloatArray], looks: Sequence[tuple[FloatArray, _Signs]], width: int
     ) -> FloatArray:
         """Look once at each place of each look, some on each core at a time: the mean of the looks, (n, width)."""
         with ThreadPoolExecutor(_cores()) as pool:
@@ -104,13 +104,13 @@ class Loaded:
         nothing = np.empty((0, width))
         return np.mean([np.concatenate([nothing, *(part.result() for part in look)]) for look in waiting], axis=0)
 
-    def _images(self, views: patches.Views, places: FloatArray, turn: Turn) -> FloatArray:
+    def _images(self, views: patches.Views, places: FloatArray, turn: _Signs) -> FloatArray:
         """See of some places what ranks: vectors, and in the last column the head."""
         with torch.no_grad():
             vectors, head = self.network.images(*_cubes(views, places, turn))
         return torch.column_stack((vectors, head)).double().numpy()
 
-    def _near(self, views: patches.Views, places: FloatArray, turn: Turn) -> FloatArray:
+    def _near(self, views: patches.Views, places: FloatArray, turn: _Signs) -> FloatArray:
         """See of some places what prompts select by: vectors."""
         close = _turned([views.close(place) for place in places], turn)
         with torch.no_grad():
@@ -121,13 +121,13 @@ def _places(centres_krc: ArrayLike) -> FloatArray:
     return np.asarray(centres_krc, dtype=np.float64).reshape(-1, 3)
 
 
-def _cubes(views: patches.Views, places: FloatArray, turn: Turn) -> tuple[torch.Tensor, torch.Tensor]:
+def _cubes(views: patches.Views, places: FloatArray, turn: _Signs) -> tuple[torch.Tensor, torch.Tensor]:
     """Fine and coarse cubes of some places, with the volume turned."""
     fine, coarse = zip(*(views.cubes(place) for place in places), strict=True)
     return _turned(fine, turn), _turned(coarse, turn)
 
 
-def _turned(cubes: Sequence[Float32Array], turn: Turn) -> torch.Tensor:
+def _turned(cubes: Sequence[Float32Array], turn: _Signs) -> torch.Tensor:
     k, r, c = turn
     return shown(np.stack(cubes)[:, ::k, ::r, ::c])
 

@@ -245,13 +245,8 @@ class Encoder(Looking):
         seen = self.joined(torch.cat((self.fine(fine), self.coarse(coarse), self.profile(fine)), dim=1))
         return self.vectors(seen), self.head(seen)[:, 0]
 
-    def looks(self, fine: Tensor, coarse: Tensor, close: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Look at places, from near too: as ``images``, and third the vectors that prompts select by."""
-        vectors, head = self.images(fine, coarse)
-        return vectors, head, vectors if self.close is None else self.close(fine, close)
-
     def closely(self, fine: Tensor, coarse: Tensor, close: Tensor) -> Tensor:
-        """Look at places from near alone: the third of ``looks``."""
+        """Look at places from near: vectors that prompts select by, (n, dimension)."""
         return self.images(fine, coarse)[0] if self.close is None else self.close(fine, close)
 
     def sentences(self, words: Tensor) -> Tensor:

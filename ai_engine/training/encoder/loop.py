@@ -50,7 +50,11 @@ def one_step(run: Run, pool: Pool, progress: float) -> Losses:
     batch = batch_of(pool, plan, run.vocabulary, step)
     run.wake()
     with torch.autocast("cpu", torch.bfloat16):
-        images, head, closely = (each.float() for each in run.network.looks(batch.fine, batch.coarse, batch.close))
+        looks = (
+            *run.network.images(batch.fine, batch.coarse),
+            run.network.closely(batch.fine, batch.coarse, batch.close),
+        )
+    images, head, closely = (each.float() for each in looks)
     said = _said(run, batch, images, head, closely)
     parts = losses(said, batch.verdicts, batch.nodules, batch.weights, 0.0 if plan.text == Text.NONE else 1.0)
     run.optimiser.zero_grad(set_to_none=True)

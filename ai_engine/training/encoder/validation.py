@@ -142,7 +142,8 @@ class Judged:
         for i in range(0, len(self._places), _AT_ONCE):
             cubes = zip(*(plain(place) for place in self._places[i : i + _AT_ONCE]), strict=True)
             with torch.no_grad():
-                look = loaded.network.looks(*(shown(np.stack(scale)) for scale in cubes))
+                fine, coarse, close = (shown(np.stack(scale)) for scale in cubes)
+                look = *loaded.network.images(fine, coarse), loaded.network.closely(fine, coarse, close)
             looks.append([each.double().numpy() for each in look])
         vectors, head, closely = (np.concatenate(each) for each in zip(*looks, strict=True))
         return Seen(vectors, head), closely
