@@ -210,18 +210,22 @@ class Engine:
         self, scene: Scene, turn: Turn, findings: list[Finding]
     ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Part what is asked for from what else was found, in their order; the numbers of the second go on."""
-        wanted = self._asked_for(scene, turn, findings)
-        asked_for = [finding for finding, is_wanted in zip(findings, wanted, strict=True) if is_wanted]
-        others = [finding for finding, is_wanted in zip(findings, wanted, strict=True) if not is_wanted]
+        compared = list(self._compared(scene, turn, findings))
+        asked_for = [finding for finding, is_wanted in compared if is_wanted]
+        others = [finding for finding, is_wanted in compared if not is_wanted]
         numbered = tuple(replace(each, number=n) for n, each in enumerate([*asked_for, *others], start=1))
         return numbered[: len(asked_for)], numbered[len(asked_for) :]
 
-    def _asked_for(self, scene: Scene, turn: Turn, findings: list[Finding]) -> list[bool]:
+    def _compared(self, scene: Scene, turn: Turn, findings: list[Finding]) -> Iterator[tuple[Finding, bool]]:
+        """Yield each finding, with its likeness where words ask for more than a nodule, and whether it is asked for."""
         question, scoring = self._question, self._tier.scoring
         if scoring is None or question.is_plain:
-            return [question.allows(each.measurements.mean_diameter_mm, each.location) for each in findings]
+            for each in findings:
+                yield each, question.allows(each.measurements.mean_diameter_mm, each.location)
+            return
         selected = scoring.scorer.selection(scene, [described(each, turn) for each in findings], question)
-        return [each.is_asked_for for each in selected]
+        for each, chosen in zip(findings, selected, strict=True):
+            yield replace(each, likeness=chosen.likeness), chosen.is_asked_for
 
     def _detected(self, scene: Scene, candidates: list[Candidate], progress: Progress = _silent) -> list[_Detected]:
         """Segment the candidates; of two that turn out to be the same thing, the first stays."""

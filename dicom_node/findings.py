@@ -82,6 +82,7 @@ def _finding(tracked: TrackedFinding, each: AnalysedSeries) -> Json:
         "lung_rads": finding.lung_rads.value,
         "malignancy": [_score(score) for score in finding.malignancy],
         **({"part": _part(finding.part)} if finding.part else {}),
+        **({} if finding.likeness is None else {"likeness_to_prompt": round(finding.likeness, 4)}),
         **({"published_scores": finding.published_scores} if finding.published_scores else {}),
     }
 

@@ -52,6 +52,9 @@ class Finding:
         Published network -> its score of the same place, shown beside ours; none unless a site has such a network.
     part : NamedPart or None
         What was asked for of it. Measurements, category and risk stay those of the whole nodule.
+    likeness : float or None
+        Of the place to the words of the prompt: above 0 they are true of it, as the encoder sees it, whatever type the
+        rules of HU give it. None where nothing but nodules, a size or a place is asked for.
     """
 
     number: int
@@ -65,3 +68,4 @@ class Finding:
     lung_rads: Category
     published_scores: dict[str, float] = field(default_factory=dict)
     part: NamedPart | None = None
+    likeness: float | None = None

@@ -199,6 +199,8 @@ def _nodules(found: Sequence[TrackedFinding], context: ObjectContext) -> Iterato
             yield named
         yield from (words.risk(tracked, score) for score in tracked.finding.malignancy)
         yield words.detection(tracked, context.algorithm.scored_by)
+        if (like := words.likeness(tracked, context.algorithm.prompt)) is not None:
+            yield like
         if (sure := words.outline(tracked)) is not None:
             yield sure
 

@@ -109,9 +109,11 @@ def _highest_score(found: Sequence[TrackedFinding]) -> str:
 def asked_for(algorithm: Algorithm, analyses: Sequence[Analysis]) -> str:
     """Return what was asked for, and what that means."""
     said = f'Asked for: "{algorithm.prompt}". The whole of the lungs was searched; the prompt chooses what is reported.'
-    found = (finding for analysis in analyses for finding in (*analysis.findings, *analysis.others))
+    found = [finding for analysis in analyses for finding in (*analysis.findings, *analysis.others)]
+    if any(finding.likeness is not None for finding in found):
+        said += " Its words are true of what the encoder sees; types in this report are by HU: the two can differ."
     if algorithm.prompt_names_lobe and any(finding.location.lobe is None for finding in found):
-        return f"{said} Lobes were not found: for each the third of the lung where most of it lies was taken."
+        said += " Lobes were not found: for each the third of the lung where most of it lies was taken."
     return said
 
 
@@ -133,6 +135,16 @@ def _counted(n: int) -> str:
 
 def _size_and_place(finding: Finding) -> str:
     return f"{finding.measurements.mean_diameter_mm:.1f} mm mean diameter, {place(finding.location)}"
+
+
+def likeness(each: TrackedFinding, prompt: str) -> str | None:
+    """Return how like the words of the prompt a nodule is; None where they name no more than a nodule."""
+    if each.finding.likeness is None:
+        return None
+    return (
+        f'{each.tracked.identifier}: likeness to "{prompt}" {each.finding.likeness:.2f}; above 0 its words are true of '
+        "the nodule, as the encoder sees it."
+    )
 
 
 def outline(each: TrackedFinding) -> str | None:

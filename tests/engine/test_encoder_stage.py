@@ -137,6 +137,20 @@ def test_what_is_reported_is_what_was_asked_for(
 
 @needs_data
 @pytest.mark.slow
+def test_each_finding_says_how_like_the_words_it_is(
+    set_up: tuple[Tier, Scene], everything: Analysis, narrow: Analysis
+) -> None:
+    tier, scene = set_up
+    found = Engine(tier=tier).search(scene)
+    likes = likeness(tier, scene, [segment.middle_krc for _, segment in found])
+    expected = {candidate.score: float(like) for (candidate, _), like in zip(found, likes, strict=True)}
+    for each in (*narrow.findings, *narrow.others):
+        assert each.likeness == pytest.approx(expected[each.detection_score], abs=1e-4)
+    assert {each.likeness for each in everything.findings} == {None}
+
+
+@needs_data
+@pytest.mark.slow
 def test_findings_score_above_the_threshold_and_are_ranked_by_volume_times_score(everything: Analysis) -> None:
     scores = [finding.detection_score for finding in everything.findings]
     assert len(scores) > 3

@@ -15,10 +15,11 @@ MASKS_AT = ((8, 20, 12, 9.0), (15, 30, 28, 6.0))
 PROMPT = "ground-glass nodules in the right upper lobe over 6 mm"
 
 
-def made(n_asked_for: int | None, *, scored: bool = True) -> Case:
+def made(n_asked_for: int | None, *, scored: bool = True, likeness: float | None = None) -> Case:
     series = synthetic_ct.series()
     masks = [ball(series.volume, at[:3], at[3]) for at in MASKS_AT]
-    return case(series, [], masks, context(algorithm=SCORED) if scored else None, n_asked_for)
+    about = context(algorithm=SCORED) if scored else None
+    return case(series, [], masks, about, n_asked_for, likeness=likeness)
 
 
 def scores(sr: Dataset) -> list[Dataset]:
@@ -86,6 +87,22 @@ def test_nothing_is_said_of_lobes_where_none_was_asked_for() -> None:
     zone = replace(SCORED, prompt="nodules in the right upper zone, lobes apart", prompt_names_lobe=False)
     (sr,) = case(series, [], masks, context(algorithm=zone), 1).of_kind("sr")
     assert not any("Lobes were not found" in text for text in texts(sr))
+
+
+def test_likeness_to_the_prompt_is_said_and_that_a_type_by_rules_can_differ() -> None:
+    job = made(1, likeness=1.2345)
+    said = texts(job.of_kind("sr")[0])
+    (one,) = [text for text in said if text.startswith(f'Nodule 1: likeness to "{PROMPT}" 1.23;')]
+    assert one.endswith("above 0 its words are true of the nodule, as the encoder sees it.")
+    assert any("types in this report are by HU: the two can differ" in text for text in said)
+    assert findings_as_json(job.analysed, job.context)["findings"][0]["likeness_to_prompt"] == 1.2345
+    validate.check(job.datasets, job.template, [job.series])
+
+
+def test_nothing_is_said_of_likeness_where_the_prompt_names_no_more_than_a_nodule() -> None:
+    (sr,) = made(None).of_kind("sr")
+    assert not any("likeness to" in text and PROMPT in text for text in texts(sr))
+    assert not any("the two can differ" in text for text in texts(sr))
 
 
 def test_where_nothing_is_what_was_asked_for_the_report_does_not_say_that_nothing_was_found() -> None:

@@ -74,7 +74,9 @@ def case(
     masks: list[BoolArray] | None,
     about: ObjectContext | None = None,
     n_asked_for: int | None = None,
+    *,
     names_core: bool = False,
+    likeness: float | None = None,
 ) -> Case:
     """Build a case with its results; ``masks`` None: nothing was analysed; ``n_asked_for`` None: all was asked for."""
     about = about or context()
@@ -94,6 +96,8 @@ def case(
     analysis = None if masks is None else _asked(analysis_of(series.volume, masks), about.algorithm, n_asked_for)
     if analysis is not None and names_core:
         analysis = with_cores(analysis, series.volume)
+    if analysis is not None:
+        analysis = replace(analysis, findings=tuple(replace(each, likeness=likeness) for each in analysis.findings))
     made = Case(series, sources, analysis, about, [LOCALIZER, used], job)
     known = RecordUsed(report.record_from_header(made.template))
     made.results.extend(report.results(job, made.template, made.analysed, made.verdicts, known, about))
