@@ -42,11 +42,19 @@ def detection_in_words(told: Json) -> Iterator[tuple[str, str]]:
         return
     if detection["prompt"]:
         yield "asked for", detection["prompt"]
+    if likes := ", ".join(_likenesses(told["findings"])):
+        yield "likeness to it", f"{likes}; above 0 its words are true, as the encoder sees it; types are by HU"
     if by := scored_by_of(detection):
         words = f"{threshold(by)}; a score is no probability"
         yield "scored by", f"{by.name} {by.version}, weights {by.sha256[:12]}, {words}"
     if others := sum(series["found_but_not_asked_for"] for series in told["series"]):
         yield "found, but not asked for", str(others)
+
+
+def _likenesses(findings: Sequence[Json]) -> Iterator[str]:
+    for finding in findings:
+        if "likeness_to_prompt" in finding:
+            yield f"no. {finding['number']} {finding['likeness_to_prompt']:.2f}"
 
 
 def _value(scores: Sequence[Json]) -> str:
