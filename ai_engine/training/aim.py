@@ -16,7 +16,10 @@ from ai_engine.sam2.roi import side_for
 _P_NOTHING = 0.12
 _P_NOTHING_OF_SHAM = 0.7
 _P_POINT = 0.12
-_P_LOOSE_BOX = 0.35
+_P_LOOSE_BOX = 0.4
+# Side of a box of the search over that of the tight one, and how far its middle is off, in sides of the tight one: of
+# nodules planted in validation lungs 9 of 10 lie within, with a median of 1.4.
+LOOSE_SIDE, LOOSE_SHIFT = (0.7, 3.0), 0.25
 _P_OFF_CENTRE = 0.5
 _EMPTY_LUNG_HU = -650.0
 _TRIES = 8
@@ -73,7 +76,7 @@ def crop_of(composite: Composite, rng: np.random.Generator) -> Crop:
     hu, labels, spacing = composite.hu, composite.labels, composite.spacing_krc_mm
     centre = None if composite.sham_centre_krc is None else np.array(composite.sham_centre_krc, dtype=float)
     if spacing[0] < 2.2 and rng.random() < 0.35:
-        hu, labels = _paired(hu), _paired_labels(labels)
+        hu, labels = _paired(hu), _paired_labels(labels, int(rng.integers(2)))
         centre = None if centre is None else (centre - [0.5, 0, 0]) / [2, 1, 1]
         spacing = (2 * spacing[0], *spacing[1:])
     axes = (0, 2, 1) if spacing[1] == spacing[2] and rng.random() < 0.3 else (0, 1, 2)
@@ -174,16 +177,26 @@ def box_of(plane: BoolArray) -> FloatArray:
 
 
 def _jittered(box: FloatArray, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Move and stretch a box by about 12 %, or make a loose square of it, as a detector would; 2 voxels at least."""
-    sides = box[1] - box[0]
+    """Move and stretch a box by about 12 %, or make a loose square of it; 2 voxels at least."""
     if rng.random() < _P_LOOSE_BOX:
-        middle = box.mean(axis=0) + rng.uniform(-0.15, 0.15, 2) * sides
-        sides = np.full(2, sides.max() * rng.uniform(0.8, 1.45))
+        box = loose_box(box, rng)
     else:
+        sides = box[1] - box[0]
         middle = box.mean(axis=0) + rng.uniform(-0.1, 0.1, 2) * sides
-        sides = sides * rng.uniform(0.88, 1.12, 2)
-    sides = np.maximum(sides, 2.0)
-    return np.clip(np.array([middle - sides / 2, middle + sides / 2]), -0.5, np.array(shape) - 0.5)
+        box = _around(middle, sides * rng.uniform(0.88, 1.12, 2))
+    half = np.maximum(box[1] - box[0], 2.0) / 2
+    return np.clip(_around(box.mean(axis=0), 2 * half), -0.5, np.array(shape) - 0.5)
+
+
+def loose_box(box: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draw a square about as far off a tight box (2, 2) as those of the search are: (2, 2) float64."""
+    side = (box[1] - box[0]).mean()
+    middle = box.mean(axis=0) + rng.uniform(-LOOSE_SHIFT, LOOSE_SHIFT, 2) * side
+    return _around(middle, np.full(2, side * np.exp(rng.uniform(*np.log(LOOSE_SIDE)))))
+
+
+def _around(middle: FloatArray, sides: FloatArray) -> FloatArray:
+    return np.array([middle - sides / 2, middle + sides / 2])
 
 
 def _point_in(plane: BoolArray, rng: np.random.Generator) -> FloatArray:
@@ -198,7 +211,7 @@ def _region(crop: Crop, box: FloatArray, rivals_rc: FloatArray, rng: np.random.G
     """Lay the region shown: around the box, or off it by up to half a side, sometimes towards another object."""
     pixel = crop.spacing_krc_mm[1]
     box_mm = float((box[1] - box[0]).max()) * pixel
-    side_mm = side_for(box_mm) * rng.uniform(0.87, 1.15)
+    side_mm = side_for(box_mm) * rng.uniform(0.8, 1.2)
     middle = box.mean(axis=0)
     off = rng.uniform(-0.08, 0.08, 2) * side_mm / pixel
     if rng.random() < _P_OFF_CENTRE:
@@ -225,7 +238,6 @@ def _paired(hu: HuArray) -> HuArray:
     return (pairs // 2).astype(np.int16)
 
 
-def _paired_labels(labels: UInt8Array) -> UInt8Array:
-    """Labels of slices averaged in pairs: what either of them shows, since half of its signal is there."""
-    n = len(labels) // 2 * 2
-    return labels[:n].reshape(-1, 2, *labels.shape[1:]).max(axis=1)
+def _paired_labels(labels: UInt8Array, one: int) -> UInt8Array:
+    """Labels of slices averaged in pairs: those of the first or second of each, since both together are too large."""
+    return labels[: len(labels) // 2 * 2][one::2]

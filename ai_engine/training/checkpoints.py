@@ -45,7 +45,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
-    best_dice: float = -1.0
+    best: float = -1.0
     curve: list[dict[str, float]] = field(default_factory=list)
     first_losses: list[float] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ def save(run: Run, folder: Path, name: str = LATEST) -> None:
         "optimiser": run.optimiser.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
-        "best_dice": run.best_dice,
+        "best": run.best,
         "curve": run.curve,
         "first_losses": run.first_losses,
     }
@@ -110,7 +110,7 @@ def load(run: Run, folder: Path, name: str = LATEST) -> None:
     run.average.load_state_dict(state["average"])
     run.optimiser.load_state_dict(state["optimiser"])
     run.step, run.seconds = int(state["step"]), float(state["seconds"])
-    run.best_dice, run.curve, run.first_losses = state["best_dice"], state["curve"], state["first_losses"]
+    run.best, run.curve, run.first_losses = state["best"], state["curve"], state["first_losses"]
 
 
 def read(folder: Path, name: str = LATEST) -> dict[str, Any]:

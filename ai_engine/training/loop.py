@@ -78,8 +78,8 @@ def _look(run: Run, material: Material, folder: Path, log: journal.Journal) -> N
     seen = validate(run.average, material.validation)
     run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **seen.as_json()})
     log.write(**run.curve[-1])
-    if seen.dice_3d > run.best_dice:
-        run.best_dice = seen.dice_3d
+    if seen.worth > run.best:
+        run.best = seen.worth
         checkpoints.save(run, folder, BEST)
     checkpoints.save(run, folder)
     journal.plot(journal.read(folder)).save(folder / "curve.png")

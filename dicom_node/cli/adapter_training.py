@@ -56,7 +56,7 @@ def train(arguments: argparse.Namespace) -> int:
             train_run(run, lesson, folder, watch)
         if arguments.smoke:
             exported(folder, folder / f"{CONFIGURATION}.safetensors")
-    print(f"best of validation {run.best_dice:.3f} after {run.step} steps and {run.seconds:.0f} s; {run.curve[-1]}")
+    print(f"best of validation {run.best:.3f} after {run.step} steps and {run.seconds:.0f} s; {run.curve[-1]}")
     return 0
 
 
@@ -66,7 +66,7 @@ def export(arguments: argparse.Namespace) -> int:
     to: Path = arguments.to or own
     folder = _folder(arguments)
     with told_errors():
-        best = checkpoints.read(folder, checkpoints.BEST)["best_dice"]
+        best = checkpoints.read(folder, checkpoints.BEST)["best"]
         there = _worth(to.with_suffix(".json"), folder)
         if there is not None and there >= best:
             print(f"{to} tells the parts apart by {there:.3f} of Dice, this run by {best:.3f}: nothing was written")
@@ -78,7 +78,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 def exported(folder: Path, to: Path) -> dict[str, Any]:
     """Write the best weights of a run, and beside them what they are; that is returned."""
-    facts = {"configuration": CONFIGURATION, "best": checkpoints.read(folder, checkpoints.BEST)["best_dice"]}
+    facts = {"configuration": CONFIGURATION, "best": checkpoints.read(folder, checkpoints.BEST)["best"]}
     begun = json.loads((folder / _BEGUN).read_text(encoding="utf-8"))
     return exporting.export(folder, checkpoints.BEST, {**facts, **begun}, to)
 

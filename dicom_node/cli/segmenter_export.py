@@ -33,14 +33,14 @@ def export(arguments: argparse.Namespace) -> int:
         facts = facts_of(arguments)
         judges = _judges(arguments)
         runs = {name: _judged(exporting.network_of(arguments.work, name), judges) for name in _checkpoints(arguments)}
-        best = max(runs, key=lambda name: runs[name].dice_3d)
-        if to.is_file() and (there := _judged(_shipped(to), judges)).dice_3d >= runs[best].dice_3d:
-            print(f"{to} has a validation 3D Dice of {there.dice_3d:.4f}, this run {runs[best].dice_3d:.4f}", end="")
+        best = max(runs, key=lambda name: runs[name].worth)
+        if to.is_file() and (there := _judged(_shipped(to), judges)).worth >= runs[best].worth:
+            print(f"{to} has a validation 3D Dice of {there.worth:.4f}, this run {runs[best].worth:.4f}", end="")
             print(f" on {len(judges)} composites: nothing was written")
             return 1
         told = {"composites": len(judges), "seed": SEED, **runs[best].as_json()}
         metadata = exporting.export(arguments.work, best, {**facts, "validation": told}, to)
-    print(f"{to}: step {metadata['steps']}, validation 3D Dice {told['dice_3d']:.4f} on {len(judges)} composites")
+    print(f"{to}: step {metadata['steps']}, validation 3D Dice {runs[best].worth:.4f} on {len(judges)} composites")
     return 0
 
 
@@ -59,7 +59,10 @@ def _judges(arguments: argparse.Namespace) -> Sequence[Composite]:
 
 def _judged(network: nn.Module, judges: Sequence[Composite]) -> Validation:
     validation = validate(network, judges)
-    print(f"validation 3D Dice {validation.dice_3d:.4f} on {len(judges)} composites")
+    print(
+        f"validation 3D Dice {validation.dice_3d:.4f} by jittered boxes, {validation.dice_searched:.4f} by those of a "
+        f"search, {validation.worth:.4f} by both, on {len(judges)} composites"
+    )
     return validation
 
 

@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> int:
             train_run(run, learnt_from, work, watch)
         if arguments.smoke:
             exporting.export(work, checkpoints.BEST, facts_of(arguments), work / f"{CONFIGURATION}.safetensors")
-    print(f"best validation 3D Dice {run.best_dice:.3f} after {run.step} steps and {run.seconds:.0f} s")
+    print(f"best validation 3D Dice {run.best:.3f} after {run.step} steps and {run.seconds:.0f} s")
     return 0
 
 

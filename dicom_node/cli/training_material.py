@@ -1,16 +1,17 @@
 """What ``emerald train`` learns from: outlines and lungs through the split guard, composed once into a cache."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ai_engine.composites import Composite, Shards, type_shown
+from ai_engine.composites import Background, Composite, Shards, type_shown
 from ai_engine.composites.shards import Cached
 from ai_engine.domain import NoduleType
 from ai_engine.training.loop import Material
@@ -32,6 +33,8 @@ _VALIDATION_SEED = 7
 _N_VALIDATION = 60
 _MADE_FROM = "made_from.json"
 _REAL = "lidc-crops"
+# How often those that clearly show a type stand among what is learnt from; few do, and of part-solid ones hardly any.
+_OFTEN = {NoduleType.PART_SOLID: 6, NoduleType.GROUND_GLASS: 2}
 _SMOKE = {"composites": 24, "validation": 4, "shapes": 60, "lungs": 2}
 
 
@@ -75,7 +78,7 @@ def material(sources: Sources) -> Material:
     n, n_validation = (
         (_SMOKE["composites"], _SMOKE["validation"]) if sources.smoke else (sources.composites, _N_VALIDATION)
     )
-    training = _cached(sources, Split.TRAINING, n, sources.seed)
+    training = _rare_more_often(_cached(sources, Split.TRAINING, n, sources.seed))
     if sources.lidc is not None:
         training = Cached((*training.entries, *_real(sources.work, sources.lidc).entries))
     return Material(training, _cached(sources, Split.VALIDATION, n_validation, _VALIDATION_SEED))
@@ -118,6 +121,16 @@ class Shown:
 def composites_showing(shown: Shown, sources: Sources, split: Split, n: int, seed: int) -> Cached:
     """Read or compose ``n`` of one kind, without shams; raises as ``material``."""
     return _cached(replace(sources, work=sources.work / shown.folder), split, n, seed, shown)
+
+
+def _rare_more_often(cached: Cached) -> Cached:
+    """Name those that clearly show a rare type as often as ``_OFTEN`` says."""
+    entries = list(cached.entries)
+    for i, (_, _, told) in enumerate(cached.entries):
+        often = _OFTEN.get(told["nodule_type"], 1)
+        if often > 1 and type_shown(cached[i]) is not None:
+            entries += [cached.entries[i]] * (often - 1)
+    return Cached(tuple(entries))
 
 
 def _real(work: Path, lidc: Path) -> Cached:
@@ -178,11 +191,17 @@ def _ingredients(sources: Sources, split: Split, seed: int, shown: Shown | None)
     kind, sizes_mm = (shown.kind, shown.sizes_mm) if shown else (None, None)
     outlines = nodule_shapes(LidcDatabase(), split, limit, seed, may_show(kind), sizes_mm or SIZES_MM)
     shapes = list(outlines)
-    lungs = list(backgrounds(sources.data, LUNG_USE_FOR[split], lungs_of(sources.data, split, smoke=sources.smoke)))
+    lungs = [*_lungs(sources.data, split, sources.smoke)]
     if sources.backgrounds is not None and split is Split.TRAINING:
         lungs += site_lungs(sources.backgrounds, LidcDatabase())
     check_use(split, {shape.patient_id for shape in shapes}, [lung.name for lung in lungs])
     return Ingredients(shapes, lungs, seed, wanted=shown)
+
+
+@lru_cache(maxsize=1)
+def _lungs(data: Path, split: Split, smoke: bool) -> Sequence[Background]:
+    """Read what is painted into: minutes, and for each kind of composite the same."""
+    return list(backgrounds(data, LUNG_USE_FOR[split], lungs_of(data, split, smoke=smoke)))
 
 
 def lungs_of(data: Path, split: Split, *, smoke: bool) -> list[str]:

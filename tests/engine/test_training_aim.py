@@ -7,7 +7,7 @@ import pytest
 
 from ai_engine.composites import Composite
 from ai_engine.sam2 import network as sam2
-from ai_engine.training.aim import Aim, Crop, aim_at, crop_of
+from ai_engine.training.aim import Aim, Crop, aim_at, crop_of, loose_box
 from ai_engine.training.batches import Sample, batch_of, sample_of
 from ai_engine.training.grain import regrained
 from ai_engine.training.material import WINDOW, Pool
@@ -103,6 +103,27 @@ def test_a_thin_series_is_sometimes_made_thicker() -> None:
     spacings = Counter(crop.spacing_krc_mm[0] for crop, _ in aims(thin))
     assert spacings[2.5] > 20
     assert spacings[1.25] > 50
+
+
+def test_what_is_made_thicker_keeps_its_volume() -> None:
+    thin = [ball for ball in map(ball_in_lung, range(60)) if ball.spacing_krc_mm[0] == 1.25]
+    grown = []
+    for seed, ball in enumerate(thin * 4):
+        crop = crop_of(ball, np.random.default_rng(seed))
+        if crop.spacing_krc_mm[0] == 2.5:
+            grown.append(2 * (crop.labels == 1).sum() / (ball.labels == 1).sum())
+    assert len(grown) > 15
+    assert np.mean(grown) == pytest.approx(1, abs=0.02)
+
+
+def test_boxes_of_the_search_are_learnt_from_too() -> None:
+    tight = np.array([[40.0, 50.0], [60.0, 66.0]])
+    drawn = np.array([loose_box(tight, np.random.default_rng(seed)) for seed in range(300)])
+    sides = drawn[:, 1] - drawn[:, 0]
+    off = np.abs(drawn.mean(axis=1) - tight.mean(axis=0)).max(axis=1)
+    assert np.allclose(sides[:, 0], sides[:, 1])
+    assert sides.min() < 0.8 * 18 < 2.7 * 18 < sides.max()
+    assert 0.2 * 18 < off.max() <= 0.25 * 18
 
 
 def test_flips_carry_the_place_of_a_sham_along() -> None:

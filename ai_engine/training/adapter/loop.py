@@ -135,8 +135,8 @@ def _look(run: Run, lesson: Lesson, folder: Path, log: journal.Journal) -> None:
         return
     run.curve.append({"step": run.step, "seconds": round(run.seconds, 1), **validate(run.average, lesson)})
     log.write(**run.curve[-1])
-    if run.curve[-1]["difference"] > run.best_dice:
-        run.best_dice = run.curve[-1]["difference"]
+    if run.curve[-1]["difference"] > run.best:
+        run.best = run.curve[-1]["difference"]
         checkpoints.save(run, folder, BEST)
     checkpoints.save(run, folder)
     journal.plot(journal.read(folder)).save(folder / "curve.png")
