@@ -78,7 +78,7 @@ def material(sources: Sources) -> Material:
     n, n_validation = (
         (_SMOKE["composites"], _SMOKE["validation"]) if sources.smoke else (sources.composites, _N_VALIDATION)
     )
-    training = _rare_more_often(_cached(sources, Split.TRAINING, n, sources.seed))
+    training = rare_more_often(_cached(sources, Split.TRAINING, n, sources.seed))
     if sources.lidc is not None:
         training = Cached((*training.entries, *_real(sources.work, sources.lidc).entries))
     return Material(training, _cached(sources, Split.VALIDATION, n_validation, _VALIDATION_SEED))
@@ -123,7 +123,7 @@ def composites_showing(shown: Shown, sources: Sources, split: Split, n: int, see
     return _cached(replace(sources, work=sources.work / shown.folder), split, n, seed, shown)
 
 
-def _rare_more_often(cached: Cached) -> Cached:
+def rare_more_often(cached: Cached) -> Cached:
     """Name those that clearly show a rare type as often as ``_OFTEN`` says."""
     entries = list(cached.entries)
     for i, (_, _, told) in enumerate(cached.entries):
