@@ -239,5 +239,12 @@ def _paired(hu: HuArray) -> HuArray:
 
 
 def _paired_labels(labels: UInt8Array, one: int) -> UInt8Array:
-    """Labels of slices averaged in pairs: those of the first or second of each, since both together are too large."""
-    return labels[: len(labels) // 2 * 2][one::2]
+    """Labels of slices averaged in pairs: those of the first or second of each, since both together are too large.
+
+    An object that lies on the others alone stays there, so that none is lost.
+    """
+    pairs = labels[: len(labels) // 2 * 2].reshape(-1, 2, *labels.shape[1:])
+    kept, other = pairs[:, one].copy(), pairs[:, 1 - one]
+    for lost in np.setdiff1d(other, kept):
+        kept[other == lost] = lost
+    return kept

@@ -1,6 +1,7 @@
 """What a sample looks at: the network can only follow its prompt if the prompt decides what is true."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,13 @@ def test_what_is_made_thicker_keeps_its_volume() -> None:
             grown.append(2 * (crop.labels == 1).sum() / (ball.labels == 1).sum())
     assert len(grown) > 15
     assert np.mean(grown) == pytest.approx(1, abs=0.02)
+
+
+def test_a_nodule_on_a_single_slice_is_there_on_thicker_ones_too() -> None:
+    thin = next(ball for ball in map(ball_in_lung, range(20)) if ball.spacing_krc_mm[0] == 1.25)
+    labels = np.where(np.arange(len(thin.labels))[:, None, None] == 10, thin.labels, 0).astype(np.uint8)
+    for seed in range(40):
+        assert (crop_of(replace(thin, labels=labels), np.random.default_rng(seed)).labels == 1).any()
 
 
 def test_boxes_of_the_search_are_learnt_from_too() -> None:
